@@ -1,0 +1,489 @@
+//! A borrowed JSON tree that keeps the text each value came from.
+//!
+//! In: one record's text. Out: a [`Value`] tree whose strings borrow from the text unless they had escapes, and whose
+//! objects and arrays know their raw text, because the case shows parameters exactly as received. `serde_json` cannot
+//! give a tree and its raw text in one pass. Deliberately absent: mutation, and any opinion on what the value should be:
+//! every accessor answers `None` when the type is another, so hostile records cannot fail a caller.
+
+use std::borrow::Cow;
+
+/// Nesting that a record may have. CloudTrail records stay under 20; `serde_json` has the same limit of 128.
+const MAX_DEPTH: usize = 128;
+
+/// Why a text is not JSON, with the byte where that showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonError {
+    /// Byte offset in the text.
+    pub offset: usize,
+    /// What was expected or exceeded.
+    pub reason: &'static str,
+}
+
+/// An object: members in the order received. When a name occurs twice the last one counts, as in `serde_json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object<'a> {
+    /// The text from `{` to `}`.
+    pub raw: &'a str,
+    /// Names and values in the order received.
+    pub members: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+/// An array and its raw text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array<'a> {
+    /// The text from `[` to `]`.
+    pub raw: &'a str,
+    /// The elements.
+    pub items: Vec<Value<'a>>,
+}
+
+/// Any JSON value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A number, as written.
+    Number(&'a str),
+    /// A string, unescaped.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Array<'a>),
+    /// An object.
+    Object(Object<'a>),
+}
+
+static NULL: Value<'static> = Value::Null;
+
+impl<'a> Object<'a> {
+    /// The value of the last member named `name`.
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        self.members.iter().rev().find(|(member, _)| member == name).map(|(_, value)| value)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The member `name` of an object; `Null` when it is absent or this is no object, so that paths can be chained.
+    pub fn get(&self, name: &str) -> &Value<'a> {
+        match self {
+            Value::Object(object) => object.get(name).unwrap_or(&NULL),
+            _ => &NULL,
+        }
+    }
+
+    /// The text of a string; `None` for anything else. An empty string is `Some("")`.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a non-empty string, borrowed from the record where possible.
+    pub fn text(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    /// A boolean, also when written as the string `"true"` or `"false"` (CloudTrail does both).
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Value::Boolean(value) => Some(*value),
+            Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// An integer, also when written as a string of digits or with a zero fraction (`30.0`).
+    pub fn as_i64(&self) -> Option<i64> {
+        let text = match self {
+            Value::Number(text) => text,
+            Value::String(text) => text.as_ref(),
+            _ => return None,
+        };
+        text.parse().ok().or_else(|| {
+            let number: f64 = text.parse().ok()?;
+            (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
+        })
+    }
+
+    /// The elements of an array; empty for anything else.
+    pub fn items(&self) -> &[Value<'a>] {
+        match self {
+            Value::Array(array) => &array.items,
+            _ => &[],
+        }
+    }
+
+    /// The members of an object; empty for anything else.
+    pub fn members(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+        match self {
+            Value::Object(object) => &object.members,
+            _ => &[],
+        }
+    }
+
+    /// The raw text of an object or array.
+    pub fn raw(&self) -> Option<&'a str> {
+        match self {
+            Value::Object(object) => Some(object.raw),
+            Value::Array(array) => Some(array.raw),
+            _ => None,
+        }
+    }
+
+    /// True for `null` and for what is absent.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// Writes the value with object keys sorted and no spaces: two texts with one meaning become one.
+    pub fn canonical(&self) -> String {
+        let mut out = String::new();
+        write_canonical(self, &mut out);
+        out
+    }
+}
+
+fn write_canonical(value: &Value<'_>, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Boolean(true) => out.push_str("true"),
+        Value::Boolean(false) => out.push_str("false"),
+        Value::Number(text) => out.push_str(text),
+        Value::String(text) => write_string(text, out),
+        Value::Array(array) => {
+            out.push('[');
+            for (i, item) in array.items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(object) => {
+            // A later member of the same name wins, as it does in `get`.
+            let sorted: std::collections::BTreeMap<&str, &Value<'_>> =
+                object.members.iter().map(|(name, value)| (name.as_ref(), value)).collect();
+            out.push('{');
+            for (i, (name, value)) in sorted.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_string(name, out);
+                out.push(':');
+                write_canonical(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Appends `text` to `out` as a JSON string with its quotes.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// Parses `text`, which must be one JSON value with nothing but white space around it.
+///
+/// # Errors
+/// [`JsonError`] with the byte offset when the text is not JSON or is nested deeper than 128.
+pub fn parse(text: &str) -> Result<Value<'_>, JsonError> {
+    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0 };
+    let value = parser.value(0)?;
+    parser.space();
+    if parser.at == parser.bytes.len() { Ok(value) } else { Err(parser.error("text after the value")) }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn error(&self, reason: &'static str) -> JsonError {
+        JsonError { offset: self.at, reason }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    /// The text between two positions that stand on character boundaries: both lie beside ASCII bytes.
+    fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        if depth > MAX_DEPTH {
+            return Err(self.error("nesting of at most 128"));
+        }
+        self.space();
+        match self.peek() {
+            Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true", Value::Boolean(true)),
+            Some(b'f') => self.literal("false", Value::Boolean(false)),
+            Some(b'n') => self.literal("null", Value::Null),
+            _ => Err(self.error("a value")),
+        }
+    }
+
+    fn literal(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, JsonError> {
+        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+            self.at += word.len();
+            Ok(value)
+        } else {
+            Err(self.error("true, false or null"))
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.error("a digit")) } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<Value<'a>, JsonError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(Value::Number(self.slice(start, self.at)))
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        let start = self.at;
+        self.at += 1;
+        let mut members = Vec::new();
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                self.space();
+                if self.peek() != Some(b'"') {
+                    return Err(self.error("a member name"));
+                }
+                let name = self.string()?;
+                self.space();
+                if self.peek() != Some(b':') {
+                    return Err(self.error("a colon"));
+                }
+                self.at += 1;
+                let value = self.value(depth + 1)?;
+                members.push((name, value));
+                self.space();
+                match self.peek() {
+                    Some(b',') => self.at += 1,
+                    Some(b'}') => {
+                        self.at += 1;
+                        break;
+                    }
+                    _ => return Err(self.error("a comma or the object's end")),
+                }
+            }
+        }
+        Ok(Value::Object(Object { raw: self.slice(start, self.at), members }))
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        let start = self.at;
+        self.at += 1;
+        let mut items = Vec::new();
+        self.space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+        } else {
+            loop {
+                items.push(self.value(depth + 1)?);
+                self.space();
+                match self.peek() {
+                    Some(b',') => self.at += 1,
+                    Some(b']') => {
+                        self.at += 1;
+                        break;
+                    }
+                    _ => return Err(self.error("a comma or the array's end")),
+                }
+            }
+        }
+        Ok(Value::Array(Array { raw: self.slice(start, self.at), items }))
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        self.at += 1;
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
+            return Err(self.error("the string's end"));
+        };
+        if let Some(bad) = rest.iter().take(length).position(|byte| *byte < 0x20) {
+            self.at = start + bad;
+            return Err(self.error("no control character in a string"));
+        }
+        self.at = start + length;
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(Cow::Borrowed(self.slice(start, self.at - 1)));
+        }
+        let mut out = String::with_capacity(length + 32);
+        out.push_str(self.slice(start, self.at));
+        self.escaped(&mut out)?;
+        Ok(Cow::Owned(out))
+    }
+
+    fn escaped(&mut self, out: &mut String) -> Result<(), JsonError> {
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    let escape = self.peek().ok_or(self.error("an escape"))?;
+                    self.at += 1;
+                    match escape {
+                        b'"' => out.push('"'),
+                        b'\\' => out.push('\\'),
+                        b'/' => out.push('/'),
+                        b'b' => out.push('\u{8}'),
+                        b'f' => out.push('\u{c}'),
+                        b'n' => out.push('\n'),
+                        b'r' => out.push('\r'),
+                        b't' => out.push('\t'),
+                        b'u' => out.push(self.unicode()?),
+                        _ => return Err(self.error("a known escape")),
+                    }
+                }
+                Some(byte) if byte < 0x20 => return Err(self.error("no control character in a string")),
+                Some(_) => {
+                    let start = self.at;
+                    while matches!(self.peek(), Some(byte) if byte != b'"' && byte != b'\\' && byte >= 0x20) {
+                        self.at += 1;
+                    }
+                    out.push_str(self.slice(start, self.at));
+                }
+                None => return Err(self.error("the string's end")),
+            }
+        }
+    }
+
+    /// A `\u` escape, with its second half when it is a surrogate pair. A lone half is an error, as in `serde_json`.
+    fn unicode(&mut self) -> Result<char, JsonError> {
+        let first = self.hex4()?;
+        if !(0xD800..0xE000).contains(&first) {
+            return char::from_u32(first).ok_or(self.error("a character"));
+        }
+        if self.bytes.get(self.at..self.at + 2) != Some(b"\\u") || first >= 0xDC00 {
+            return Err(self.error("a surrogate pair"));
+        }
+        self.at += 2;
+        let second = self.hex4()?;
+        if !(0xDC00..0xE000).contains(&second) {
+            return Err(self.error("a surrogate pair"));
+        }
+        char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)).ok_or(self.error("a character"))
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let digits = self.bytes.get(self.at..self.at + 4).ok_or(self.error("four hex digits"))?;
+        let mut value = 0;
+        for digit in digits {
+            let digit = char::from(*digit).to_digit(16).ok_or(self.error("four hex digits"))?;
+            value = value * 16 + digit;
+        }
+        self.at += 4;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The slow twin: the same text through `serde_json`.
+    fn twin(text: &str) -> Option<serde_json::Value> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn to_serde(value: &Value<'_>) -> Option<serde_json::Value> {
+        serde_json::from_str(&value.canonical()).ok()
+    }
+
+    #[test]
+    fn raw_text_is_kept_as_received() {
+        let value = parse(r#"{"a": {"b" : [1, 2.50]}, "c":"x\u0041"}"#).unwrap();
+        assert_eq!(value.get("a").raw(), Some(r#"{"b" : [1, 2.50]}"#));
+        assert_eq!(value.get("a").get("b").raw(), Some("[1, 2.50]"));
+        assert_eq!(value.get("c").as_str(), Some("xA"));
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_crash() {
+        let text = "[".repeat(10_000) + &"]".repeat(10_000);
+        assert_eq!(parse(&text).unwrap_err().reason, "nesting of at most 128");
+    }
+
+    #[test]
+    fn the_last_of_two_equal_names_counts() {
+        assert_eq!(parse(r#"{"a":1,"a":2}"#).unwrap().get("a").as_i64(), Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_on_hostile_text(text in r#"[\[\]{}:,"\\utrefalsn0-9eE.+ \n\x01é-]{0,40}"#) {
+            let ours = parse(&text).ok();
+            prop_assert_eq!(ours.is_some(), twin(&text).is_some(), "{}", text);
+            if let Some(ours) = ours {
+                prop_assert_eq!(to_serde(&ours), twin(&text));
+            }
+        }
+    }
+}

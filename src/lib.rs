@@ -1,0 +1,15 @@
+//! keytrail: offline CloudTrail forensics for AWS KMS.
+//!
+//! ```text
+//! paths -> discover -> read+inflate -> scan records -> prefilter -> normalize -> events table -> case folder
+//!                                                                                    |
+//!                                   queries/views/*.sql (keys, timelines, exposure ...)         <- SQL
+//!                                   queries/detect/**.sql                          -> findings  <- SQL
+//! ```
+//!
+//! Modules stand in the order the data flows; a module uses only modules above it, and a test keeps it so.
+
+pub mod error;
+pub mod time;
+pub mod json;
+pub mod schema;
