@@ -13,3 +13,5 @@ pub mod error;
 pub mod time;
 pub mod json;
 pub mod schema;
+pub mod table;
+pub mod output;

@@ -103,6 +103,7 @@ macro_rules! for_each_event_column {
             (raw, additional_event_data, Text, "CloudTrail `additionalEventData` (or `serviceEventDetails`), JSON text as received."),
             (provenance, source_file, Text, "Path of the file relative to the input root; archive members after `!`."),
             (provenance, record_no, Integer, "Number of the record within its file, from 0."),
+            (provenance, content_hash, Integer, "Hash of the whole record, whatever the order of its members: equal for all deliveries of one record."),
         }
     };
 }

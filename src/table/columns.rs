@@ -1,0 +1,204 @@
+//! Arrow columns of the events table and its child tables.
+//!
+//! In: decoded rows. Out: record batches whose schema is made from the column list in `schema`. Plain `Utf8` columns and
+//! zone-less microsecond timestamps, because every engine that reads the files later has those. Nothing here decides what
+//! a value is.
+
+use crate::schema::{Column, EVENT_COLUMNS, Event, Kind, for_each_event_column};
+use arrow_array::builder::{BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use std::sync::{Arc, LazyLock};
+
+/// The Arrow type of a column kind.
+pub fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Text => DataType::Utf8,
+        Kind::Boolean => DataType::Boolean,
+        Kind::Integer => DataType::Int64,
+        Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Kind::Date => DataType::Date32,
+    }
+}
+
+/// The Arrow schema of a list of columns; every column may be NULL.
+pub fn arrow_schema(columns: &[Column]) -> Arc<Schema> {
+    let fields: Vec<Field> = columns.iter().map(|column| Field::new(column.name, data_type(column.kind), true)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The Arrow schema of `events`.
+pub static EVENTS_SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| arrow_schema(EVENT_COLUMNS));
+
+macro_rules! builder_type {
+    (Text) => { StringBuilder };
+    (Boolean) => { BooleanBuilder };
+    (Integer) => { Int64Builder };
+    (Timestamp) => { TimestampMicrosecondBuilder };
+    (Date) => { Date32Builder };
+}
+
+macro_rules! append {
+    (Text, $builder:expr, $value:expr) => { $builder.append_option($value.as_deref()) };
+    ($kind:ident, $builder:expr, $value:expr) => { $builder.append_option($value) };
+}
+
+macro_rules! define_builder {
+    ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
+        /// Builds batches of the events table.
+        #[derive(Debug, Default)]
+        pub struct EventsBuilder {
+            rows: usize,
+            $($name: builder_type!($kind),)*
+        }
+
+        impl EventsBuilder {
+            /// Appends one row.
+            #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
+            pub fn push(&mut self, event: &Event<'_>) {
+                self.rows += 1;
+                $(append!($kind, self.$name, event.$name);)*
+            }
+
+            /// The rows so far as one batch; the builder is empty afterwards.
+            ///
+            /// # Errors
+            /// None in practice: the columns are made from the schema.
+            #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
+            pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+                self.rows = 0;
+                let columns: Vec<ArrayRef> = vec![$(Arc::new(self.$name.finish()),)*];
+                RecordBatch::try_new(EVENTS_SCHEMA.clone(), columns)
+            }
+        }
+    };
+}
+for_each_event_column!(define_builder);
+
+impl EventsBuilder {
+    /// Rows appended since the last batch.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// True when no row waits.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
+macro_rules! define_child {
+    ($builder:ident, $static:ident, $columns:ident, $table:literal, $field:ident, $entry:ident, $event:ident,
+     { $($name:ident: $kind:ident = $value:expr, $doc:literal;)* }) => {
+        #[doc = concat!("The columns of `", $table, "`.")]
+        pub const $columns: &[Column] =
+            &[$(Column { group: $table, name: stringify!($name), kind: Kind::$kind, doc: $doc },)*];
+        static $static: LazyLock<Arc<Schema>> = LazyLock::new(|| arrow_schema($columns));
+
+        #[derive(Debug, Default)]
+        struct $builder {
+            $($name: builder_type!($kind),)*
+            rows: usize,
+        }
+
+        impl $builder {
+            fn push($event: &Event<'_>, builder: &mut Self) {
+                for $entry in &$event.$field {
+                    builder.rows += 1;
+                    $(builder.$name.append_option($value);)*
+                }
+            }
+
+            fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+                self.rows = 0;
+                RecordBatch::try_new($static.clone(), vec![$(Arc::new(self.$name.finish()) as ArrayRef,)*])
+            }
+        }
+    };
+}
+
+define_child!(PolicyEntries, POLICY_ENTRIES, POLICY_ENTRIES_COLUMNS, "policy_entries", policy_entries, entry, event, {
+    event_id: Text = event.event_id.as_deref(), "The event that set the policy.";
+    key_arn: Text = event.key_arn.as_deref(), "The key whose policy it is.";
+    event_time: Timestamp = event.event_time, "When it was set, UTC.";
+    effect: Text = Some(&entry.effect), "`Allow` or `Deny`.";
+    principal: Text = Some(&entry.principal), "The principal as written; `NotPrincipal` starts with `!`.";
+    principal_account_id: Text = entry.principal_account_id.as_deref(), "The account the principal belongs to.";
+    action: Text = Some(&entry.action), "The action as written; `NotAction` starts with `!`.";
+    is_conditioned: Boolean = Some(entry.is_conditioned), "The statement has a condition.";
+    condition_keys: Text = entry.condition_keys.as_deref(), "The condition keys, sorted, comma-separated.";
+});
+
+define_child!(TagEntries, TAG_ENTRIES, TAG_ENTRIES_COLUMNS, "tag_entries", tag_entries, entry, event, {
+    event_id: Text = event.event_id.as_deref(), "The event that changed the tag.";
+    key_arn: Text = event.key_arn.as_deref(), "The tagged key.";
+    event_time: Timestamp = event.event_time, "When, UTC.";
+    tag_key: Text = Some(&entry.tag_key), "Tag key.";
+    tag_value: Text = entry.tag_value.as_deref(), "Tag value; NULL when removed.";
+    change: Text = Some(&entry.change), "`set` or `removed`.";
+});
+
+define_child!(ForeignKeys, FOREIGN_KEYS, FOREIGN_KEYS_COLUMNS, "foreign_keys", foreign_keys, entry, event, {
+    event_id: Text = event.event_id.as_deref(), "The event whose parameters name the key.";
+    parameter_path: Text = Some(&entry.parameter_path), "Where it stands in the record.";
+    key_arn: Text = Some(&entry.key_arn), "The key ARN.";
+    key_account_id: Text = entry.key_account_id.as_deref(), "The account in it.";
+});
+
+define_child!(TrailSelectors, TRAIL_SELECTORS, TRAIL_SELECTORS_COLUMNS, "trail_selectors", trail_selectors, entry, event, {
+    event_id: Text = event.event_id.as_deref(), "The event that set the selectors.";
+    trail: Text = entry.trail.as_deref(), "The trail or event data store.";
+    field: Text = Some(&entry.field), "The selector field.";
+    operator: Text = Some(&entry.operator), "The operator, such as `equals`.";
+    value: Text = Some(&entry.value), "The value.";
+});
+
+/// Names and columns of the child tables, in the order [`ChildrenBuilder::finish`] gives them.
+pub const CHILD_TABLES: [(&str, &[Column]); 4] = [
+    ("policy_entries", POLICY_ENTRIES_COLUMNS),
+    ("tag_entries", TAG_ENTRIES_COLUMNS),
+    ("foreign_keys", FOREIGN_KEYS_COLUMNS),
+    ("trail_selectors", TRAIL_SELECTORS_COLUMNS),
+];
+
+/// Builds batches of the child tables.
+#[derive(Debug, Default)]
+pub struct ChildrenBuilder {
+    policy_entries: PolicyEntries,
+    tag_entries: TagEntries,
+    foreign_keys: ForeignKeys,
+    trail_selectors: TrailSelectors,
+}
+
+impl ChildrenBuilder {
+    /// Appends the child rows of one event.
+    pub fn push(&mut self, event: &Event<'_>) {
+        PolicyEntries::push(event, &mut self.policy_entries);
+        TagEntries::push(event, &mut self.tag_entries);
+        ForeignKeys::push(event, &mut self.foreign_keys);
+        TrailSelectors::push(event, &mut self.trail_selectors);
+    }
+
+    /// Child rows that wait.
+    pub fn len(&self) -> usize {
+        self.policy_entries.rows + self.tag_entries.rows + self.foreign_keys.rows + self.trail_selectors.rows
+    }
+
+    /// True when no child row waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One batch per table of [`CHILD_TABLES`]; the builder is empty afterwards.
+    ///
+    /// # Errors
+    /// None in practice: the columns are made from the schema.
+    pub fn finish(&mut self) -> Result<[RecordBatch; 4], ArrowError> {
+        Ok([
+            self.policy_entries.finish()?,
+            self.tag_entries.finish()?,
+            self.foreign_keys.finish()?,
+            self.trail_selectors.finish()?,
+        ])
+    }
+}

@@ -1,0 +1,300 @@
+//! Events as compact rows of bytes, so that sorting, spilling and merging move bytes and not columns.
+//!
+//! In: [`Event`]s. Out: [`Row`]s that can be compared, written to disk and turned into an [`Event`] again without copying
+//! their text. Columns are built only once, at the very end, when the order of rows is known: shuffling some ninety Arrow
+//! columns twice costs more than inflating the archives.
+//!
+//! Layout, little endian: the presence bits of all columns, then each present value in table order (text as a four-byte
+//! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
+//! decoding; the provenance columns come last.
+
+use crate::schema::{Event, ForeignKey, PolicyEntry, TagEntry, TrailSelector, for_each_event_column};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+macro_rules! count_columns {
+    ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
+        /// Bytes of the presence bits at the start of a row.
+        const PRESENCE: usize = ([$(stringify!($name)),*].len()).div_ceil(8);
+    };
+}
+for_each_event_column!(count_columns);
+
+/// One encoded event.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a>(pub &'a [u8]);
+
+/// Where rows are written: a growing buffer.
+struct Out<'b>(&'b mut Vec<u8>);
+
+impl Out<'_> {
+    fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => {
+                self.0.push(1);
+                self.text(text);
+            }
+            None => self.0.push(0),
+        }
+    }
+
+    fn count(&mut self, rows: usize) {
+        self.0.extend_from_slice(&u32::try_from(rows).unwrap_or(u32::MAX).to_le_bytes());
+    }
+}
+
+/// Reads what [`Out`] wrote. A row is only ever our own writing, but one read back from a damaged disk must not crash: what
+/// is missing reads as zero or empty.
+struct In<'a>(&'a [u8]);
+
+impl<'a> In<'a> {
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (head, tail) = self.0.split_at(length.min(self.0.len()));
+        self.0 = tail;
+        head
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.take(N).try_into().unwrap_or([0; N])
+    }
+
+    fn count(&mut self) -> usize {
+        u32::from_le_bytes(self.array()) as usize
+    }
+
+    /// A count of child rows: never more than there are bytes left, so that a damaged count cannot run away.
+    fn rows(&mut self) -> usize {
+        self.count().min(self.0.len())
+    }
+
+    fn text(&mut self) -> &'a str {
+        let length = self.count();
+        std::str::from_utf8(self.take(length)).unwrap_or_default()
+    }
+
+    fn optional(&mut self) -> Option<Cow<'a, str>> {
+        (self.array() == [1u8]).then(|| Cow::Borrowed(self.text()))
+    }
+}
+
+macro_rules! put {
+    (Text, $out:ident, $value:expr) => { $value.as_deref().map(|value| $out.text(value)) };
+    (Boolean, $out:ident, $value:expr) => { $value.map(|value| $out.0.push(u8::from(value))) };
+    ($kind:ident, $out:ident, $value:expr) => { $value.map(|value| $out.0.extend_from_slice(&value.to_le_bytes())) };
+}
+
+macro_rules! get {
+    (Text, $in:ident) => { Cow::Borrowed($in.text()) };
+    (Boolean, $in:ident) => { $in.array() == [1u8] };
+    (Date, $in:ident) => { i32::from_le_bytes($in.array()) };
+    ($kind:ident, $in:ident) => { i64::from_le_bytes($in.array()) };
+}
+
+macro_rules! define_codec {
+    ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
+        /// Appends `event` to `buffer` as one row. Its `event_id` and `event_time` must be set.
+        #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
+        pub fn encode(event: &Event<'_>, buffer: &mut Vec<u8>) {
+            let start = buffer.len();
+            buffer.resize(start + PRESENCE, 0);
+            let mut presence = [0u8; PRESENCE];
+            let mut out = Out(buffer);
+            let mut column = 0usize;
+            $(
+                if put!($kind, out, event.$name).is_some() {
+                    if let Some(byte) = presence.get_mut(column / 8) {
+                        *byte |= 1 << (column % 8);
+                    }
+                }
+                column += 1;
+            )*
+            debug_assert_eq!(column.div_ceil(8), PRESENCE);
+            encode_children(event, &mut out);
+            if let Some(bits) = buffer.get_mut(start..start + PRESENCE) {
+                bits.copy_from_slice(&presence);
+            }
+        }
+
+        impl<'a> Row<'a> {
+            /// The event again, borrowing from the row.
+            #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
+            pub fn decode(&self) -> Event<'a> {
+                let mut input = In(self.0);
+                let presence = input.take(PRESENCE);
+                let mut event = Event::default();
+                let mut column = 0usize;
+                $(
+                    if presence.get(column / 8).is_some_and(|byte| byte & (1 << (column % 8)) != 0) {
+                        event.$name = Some(get!($kind, input));
+                    }
+                    column += 1;
+                )*
+                debug_assert_eq!(column.div_ceil(8), PRESENCE);
+                decode_children(&mut event, &mut input);
+                event
+            }
+        }
+    };
+}
+for_each_event_column!(define_codec);
+
+fn encode_children(event: &Event<'_>, out: &mut Out<'_>) {
+    if event.policy_entries.is_empty()
+        && event.tag_entries.is_empty()
+        && event.foreign_keys.is_empty()
+        && event.trail_selectors.is_empty()
+    {
+        out.0.push(0);
+        return;
+    }
+    out.0.push(1);
+    out.count(event.policy_entries.len());
+    for entry in &event.policy_entries {
+        out.text(&entry.effect);
+        out.text(&entry.principal);
+        out.optional(entry.principal_account_id.as_deref());
+        out.text(&entry.action);
+        out.0.push(u8::from(entry.is_conditioned));
+        out.optional(entry.condition_keys.as_deref());
+    }
+    out.count(event.tag_entries.len());
+    for entry in &event.tag_entries {
+        out.text(&entry.tag_key);
+        out.optional(entry.tag_value.as_deref());
+        out.text(&entry.change);
+    }
+    out.count(event.foreign_keys.len());
+    for entry in &event.foreign_keys {
+        out.text(&entry.parameter_path);
+        out.text(&entry.key_arn);
+        out.optional(entry.key_account_id.as_deref());
+    }
+    out.count(event.trail_selectors.len());
+    for entry in &event.trail_selectors {
+        out.optional(entry.trail.as_deref());
+        out.text(&entry.field);
+        out.text(&entry.operator);
+        out.text(&entry.value);
+    }
+}
+
+fn decode_children<'a>(event: &mut Event<'a>, input: &mut In<'a>) {
+    if input.array() != [1u8] {
+        return;
+    }
+    for _ in 0..input.rows() {
+        event.policy_entries.push(PolicyEntry {
+            effect: Cow::Borrowed(input.text()),
+            principal: Cow::Borrowed(input.text()),
+            principal_account_id: input.optional(),
+            action: Cow::Borrowed(input.text()),
+            is_conditioned: input.array() == [1u8],
+            condition_keys: input.optional(),
+        });
+    }
+    for _ in 0..input.rows() {
+        event.tag_entries.push(TagEntry {
+            tag_key: Cow::Borrowed(input.text()),
+            tag_value: input.optional(),
+            change: Cow::Borrowed(input.text()),
+        });
+    }
+    for _ in 0..input.rows() {
+        event.foreign_keys.push(ForeignKey {
+            parameter_path: Cow::Borrowed(input.text()),
+            key_arn: Cow::Borrowed(input.text()),
+            key_account_id: input.optional(),
+        });
+    }
+    for _ in 0..input.rows() {
+        event.trail_selectors.push(TrailSelector {
+            trail: input.optional(),
+            field: Cow::Borrowed(input.text()),
+            operator: Cow::Borrowed(input.text()),
+            value: Cow::Borrowed(input.text()),
+        });
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The event id, without decoding the rest.
+    pub fn event_id(&self) -> &'a [u8] {
+        let mut input = In(self.0);
+        input.take(PRESENCE);
+        let length = input.count();
+        input.take(length)
+    }
+
+    /// Event time in microseconds since 1970-01-01 UTC, without decoding the rest.
+    pub fn event_time(&self) -> i64 {
+        let mut input = In(self.0);
+        input.take(PRESENCE);
+        let length = input.count();
+        input.take(length);
+        i64::from_le_bytes(input.array())
+    }
+
+    /// The total order of the events table: time, id, content, then where it came from.
+    pub fn compare(&self, other: &Row<'_>) -> Ordering {
+        self.event_time()
+            .cmp(&other.event_time())
+            .then_with(|| self.event_id().cmp(other.event_id()))
+            .then_with(|| {
+                let (a, b) = (self.decode(), other.decode());
+                (a.content_hash, a.source_file, a.record_no).cmp(&(b.content_hash, b.source_file, b.record_no))
+            })
+    }
+
+    /// True when both rows are deliveries of one record: same id, same time, same content.
+    pub fn is_same_record(&self, other: &Row<'_>) -> bool {
+        self.event_id() == other.event_id()
+            && self.event_time() == other.event_time()
+            && self.decode().content_hash == other.decode().content_hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_gives_back_the_event_it_was_made_from() {
+        let mut event = Event {
+            event_id: Some("e1".into()),
+            event_time: Some(1_709_633_647_000_000),
+            event_date: Some(19_787),
+            read_only: Some(true),
+            mfa: Some(false),
+            key_arn: Some("arn:aws:kms:us-east-1:111122223333:key/k".into()),
+            pending_window_days: Some(-7),
+            record_no: Some(3),
+            content_hash: Some(-9),
+            source_file: Some("é.json".into()),
+            ..Event::default()
+        };
+        event.policy_entries.push(PolicyEntry { effect: "Allow".into(), is_conditioned: true, ..Default::default() });
+        event.tag_entries.push(TagEntry { tag_key: "k".into(), tag_value: Some("".into()), change: "set".into() });
+        event.foreign_keys.push(ForeignKey { parameter_path: "p".into(), key_arn: "a".into(), key_account_id: None });
+        event.trail_selectors.push(TrailSelector { trail: None, field: "f".into(), operator: "equals".into(), value: "v".into() });
+        let mut buffer = vec![9, 9];
+        encode(&event, &mut buffer);
+        let row = Row(&buffer[2..]);
+        assert_eq!(row.decode(), event);
+        assert_eq!(row.event_id(), b"e1");
+        assert_eq!(row.event_time(), 1_709_633_647_000_000);
+    }
+
+    #[test]
+    fn a_damaged_row_does_not_crash() {
+        let mut buffer = Vec::new();
+        encode(&Event { event_id: Some("e1".into()), event_time: Some(5), ..Event::default() }, &mut buffer);
+        for length in 0..buffer.len() {
+            Row(&buffer[..length]).decode();
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Sorting and deduplicating any number of rows in bounded memory.
+//!
+//! In: rows in any order, from any number of threads ([`Rows`], one per thread). Out: one stream in the order of the events
+//! table without repeated deliveries ([`Merge`]). Rows that exceed the memory bound are written to disk as sorted runs and
+//! merged, at most [`FAN_IN`] at a time. The answer does not depend on which thread had which rows, because the order is
+//! total and ends in the provenance.
+
+use crate::error::{Error, Result};
+use crate::table::row::Row;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Runs merged at once: far below the usual limit of 1,024 open files.
+const FAN_IN: usize = 200;
+/// Bytes read ahead of each run.
+const READ_AHEAD: usize = 64 << 10;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    time: i64,
+    /// The first eight bytes of the event id, so that most comparisons stay in the index.
+    id_prefix: u64,
+    start: u64,
+    end: u64,
+}
+
+/// Rows in memory, in the order they came until [`Rows::sort`].
+#[derive(Debug, Default)]
+pub struct Rows {
+    bytes: Vec<u8>,
+    index: Vec<Entry>,
+}
+
+fn prefix(id: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(id) {
+        *to = *from;
+    }
+    u64::from_be_bytes(bytes)
+}
+
+impl Rows {
+    /// Adds one row, which `encode` appends to the buffer it is given.
+    pub fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        encode(&mut self.bytes);
+        let row = Row(self.bytes.get(start..).unwrap_or_default());
+        let (time, id_prefix) = (row.event_time(), prefix(row.event_id()));
+        self.index.push(Entry { time, id_prefix, start: start as u64, end: self.bytes.len() as u64 });
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// True when there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Bytes held in memory.
+    pub fn memory(&self) -> usize {
+        self.bytes.len() + self.index.len() * size_of::<Entry>()
+    }
+
+    fn entry_row(&self, entry: &Entry) -> Row<'_> {
+        Row(self.bytes.get(entry.start as usize..entry.end as usize).unwrap_or_default())
+    }
+
+    /// The rows in their present order.
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        self.index.iter().map(|entry| self.entry_row(entry))
+    }
+
+    /// Forgets all rows and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.index.clear();
+    }
+
+    /// Brings the rows into the order of the events table.
+    pub fn sort(&mut self) {
+        let mut index = std::mem::take(&mut self.index);
+        index.sort_unstable_by(|a, b| {
+            (a.time, a.id_prefix).cmp(&(b.time, b.id_prefix)).then_with(|| self.entry_row(a).compare(&self.entry_row(b)))
+        });
+        self.index = index;
+    }
+}
+
+/// Where sorted runs are kept until they are merged: a folder that is removed with the unfinished case.
+#[derive(Debug)]
+pub struct Spill {
+    folder: PathBuf,
+    next: AtomicU64,
+}
+
+impl Spill {
+    /// Runs will be written into `folder`, which is created when the first one is.
+    pub fn new(folder: PathBuf) -> Spill {
+        Spill { folder, next: AtomicU64::new(0) }
+    }
+
+    fn create(&self) -> Result<RunWriter> {
+        std::fs::create_dir_all(&self.folder).map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
+        let path = self.folder.join(format!("run-{}", self.next.fetch_add(1, Relaxed)));
+        let file = File::create(&path).map_err(|error| Error::file(&path, "create a sorted run", error))?;
+        Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file) })
+    }
+
+    /// Sorts `rows`, writes them as one run and empties them.
+    ///
+    /// # Errors
+    /// When the run cannot be written, for example on a full disk.
+    pub fn write(&self, rows: &mut Rows) -> Result<Run> {
+        rows.sort();
+        let mut writer = self.create()?;
+        for row in rows.iter() {
+            writer.push(row)?;
+        }
+        rows.clear();
+        writer.finish()
+    }
+}
+
+struct RunWriter {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl RunWriter {
+    fn push(&mut self, row: Row<'_>) -> Result<()> {
+        let length = u32::try_from(row.0.len()).unwrap_or(u32::MAX);
+        self.file
+            .write_all(&length.to_le_bytes())
+            .and_then(|()| self.file.write_all(row.0))
+            .map_err(|error| Error::file(&self.path, "write a sorted run", error))
+    }
+
+    fn finish(mut self) -> Result<Run> {
+        self.file.flush().map_err(|error| Error::file(&self.path, "write a sorted run", error))?;
+        Ok(Run { path: self.path })
+    }
+}
+
+/// A sorted run on disk. Its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // The folder is removed with the unfinished case anyway: failing to remove the run early only costs space.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// One sorted sequence being merged: rows in memory, or a run on disk.
+enum Cursor<'r> {
+    Memory { rows: &'r Rows, at: usize },
+    Disk { file: BufReader<File>, path: &'r Path, row: Vec<u8> },
+}
+
+impl<'r> Cursor<'r> {
+    fn open(run: &'r Run) -> Result<Cursor<'r>> {
+        let file = File::open(&run.path).map_err(|error| Error::file(&run.path, "read a sorted run", error))?;
+        Ok(Cursor::Disk { file: BufReader::with_capacity(READ_AHEAD, file), path: &run.path, row: Vec::new() })
+    }
+
+    /// Moves to the next row; false at the end.
+    fn advance(&mut self) -> Result<bool> {
+        match self {
+            Cursor::Memory { rows, at } => {
+                *at += 1;
+                Ok(*at <= rows.len())
+            }
+            Cursor::Disk { file, path, row } => {
+                let mut length = [0; 4];
+                match file.read_exact(&mut length) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+                    Err(error) => return Err(Error::file(path, "read a sorted run", error)),
+                }
+                row.resize(u32::from_le_bytes(length) as usize, 0);
+                file.read_exact(row).map_err(|error| Error::file(path, "read a sorted run", error))?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn row(&self) -> Row<'_> {
+        match self {
+            Cursor::Memory { rows, at } => match rows.index.get(at.wrapping_sub(1)) {
+                Some(entry) => rows.entry_row(entry),
+                None => Row(&[]),
+            },
+            Cursor::Disk { row, .. } => Row(row),
+        }
+    }
+}
+
+struct Head<'r> {
+    time: i64,
+    id_prefix: u64,
+    cursor: Cursor<'r>,
+}
+
+impl<'r> Head<'r> {
+    fn new(mut cursor: Cursor<'r>) -> Result<Option<Head<'r>>> {
+        Ok(cursor.advance()?.then(|| Head { time: 0, id_prefix: 0, cursor }.refreshed()))
+    }
+
+    fn refreshed(mut self) -> Self {
+        self.time = self.cursor.row().event_time();
+        self.id_prefix = prefix(self.cursor.row().event_id());
+        self
+    }
+}
+
+impl Ord for Head<'_> {
+    /// Reversed: the heap gives its greatest element, and the smallest row is wanted.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.time, other.id_prefix)
+            .cmp(&(self.time, self.id_prefix))
+            .then_with(|| other.cursor.row().compare(&self.cursor.row()))
+    }
+}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Head<'_> {}
+
+/// What became of a row in the merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The first delivery of a record: it becomes a row of the events table.
+    Kept,
+    /// A further delivery of the record kept before it.
+    Duplicate,
+    /// Kept too, although its id was seen at the same time with other content.
+    Conflict,
+}
+
+/// Hands all rows to `each` in the order of the events table, with their fate. Sorts `rows` first.
+///
+/// # Errors
+/// When a run cannot be read or written, and whatever `each` returns.
+pub fn merge(rows: &mut [Rows], mut runs: Vec<Run>, spill: &Spill, mut each: impl FnMut(Row<'_>, Fate) -> Result<()>) -> Result<()> {
+    while runs.len() > FAN_IN {
+        let group: Vec<Run> = runs.drain(..FAN_IN).collect();
+        let mut writer = spill.create()?;
+        let cursors = group.iter().map(Cursor::open).collect::<Result<Vec<_>>>()?;
+        merge_cursors(cursors, |row| writer.push(row))?;
+        runs.push(writer.finish()?);
+    }
+    for rows in rows.iter_mut() {
+        rows.sort();
+    }
+    let mut cursors: Vec<Cursor<'_>> = rows.iter().map(|rows| Cursor::Memory { rows, at: 0 }).collect();
+    for run in &runs {
+        cursors.push(Cursor::open(run)?);
+    }
+    let mut kept: Vec<u8> = Vec::new();
+    merge_cursors(cursors, |row| {
+        let before = Row(&kept);
+        let fate = if kept.is_empty() || before.event_time() != row.event_time() || before.event_id() != row.event_id() {
+            Fate::Kept
+        } else if before.is_same_record(&row) {
+            Fate::Duplicate
+        } else {
+            Fate::Conflict
+        };
+        if fate != Fate::Duplicate {
+            kept.clear();
+            kept.extend_from_slice(row.0);
+        }
+        each(row, fate)
+    })
+}
+
+fn merge_cursors(cursors: Vec<Cursor<'_>>, mut each: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
+    let mut heap = BinaryHeap::with_capacity(cursors.len());
+    for cursor in cursors {
+        heap.extend(Head::new(cursor)?);
+    }
+    while let Some(mut head) = heap.pop() {
+        // Rows of one source often follow each other: stay with it while it is still the smallest.
+        loop {
+            each(head.cursor.row())?;
+            if !head.cursor.advance()? {
+                break;
+            }
+            head = head.refreshed();
+            if heap.peek().is_some_and(|other| *other > head) {
+                heap.push(head);
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Event;
+    use crate::table::row::encode;
+
+    fn push(rows: &mut Rows, time: i64, id: &str, hash: i64, file: &str) {
+        let event = Event {
+            event_id: Some(id.into()),
+            event_time: Some(time),
+            content_hash: Some(hash),
+            source_file: Some(file.into()),
+            ..Event::default()
+        };
+        rows.push(|buffer| encode(&event, buffer));
+    }
+
+    fn collect(rows: &mut [Rows], runs: Vec<Run>, spill: &Spill) -> Vec<(i64, String, String, Fate)> {
+        let mut out = Vec::new();
+        merge(rows, runs, spill, |row, fate| {
+            let event = row.decode();
+            out.push((row.event_time(), String::from_utf8_lossy(row.event_id()).into(), event.source_file.unwrap().into(), fate));
+            Ok(())
+        })
+        .unwrap();
+        out
+    }
+
+    #[test]
+    fn one_record_delivered_twice_is_kept_once_whoever_had_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::new(folder.path().join("spill"));
+        let (mut a, mut b) = (Rows::default(), Rows::default());
+        push(&mut a, 2, "e2", 7, "b.json");
+        push(&mut a, 1, "e1", 7, "b.json");
+        push(&mut b, 1, "e1", 7, "a.json");
+        push(&mut b, 2, "e2", 8, "c.json");
+        let in_memory = collect(&mut [a, b], Vec::new(), &spill);
+        let expected = vec![
+            (1, "e1".to_owned(), "a.json".to_owned(), Fate::Kept),
+            (1, "e1".to_owned(), "b.json".to_owned(), Fate::Duplicate),
+            (2, "e2".to_owned(), "b.json".to_owned(), Fate::Kept),
+            (2, "e2".to_owned(), "c.json".to_owned(), Fate::Conflict),
+        ];
+        assert_eq!(in_memory, expected);
+    }
+
+    #[test]
+    fn more_runs_than_can_be_open_at_once_give_the_order_of_one_sort() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::new(folder.path().join("spill"));
+        let mut all = Rows::default();
+        let mut runs = Vec::new();
+        for run in 0..(FAN_IN as i64 + 50) {
+            let mut rows = Rows::default();
+            for i in 0..7 {
+                let time = (run * 31 + i * 17) % 101;
+                push(&mut rows, time, &format!("e{run}-{i}"), run, "f");
+                push(&mut all, time, &format!("e{run}-{i}"), run, "f");
+            }
+            runs.push(spill.write(&mut rows).unwrap());
+        }
+        let spilled = collect(&mut [], runs, &spill);
+        assert_eq!(spilled, collect(&mut [all], Vec::new(), &spill));
+        assert_eq!(spilled.len(), (FAN_IN + 50) * 7);
+    }
+}
