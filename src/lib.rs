@@ -12,6 +12,13 @@
 pub mod error;
 pub mod time;
 pub mod json;
+pub mod discover;
+pub mod read;
+pub mod scan;
 pub mod schema;
+pub mod normalize;
 pub mod table;
 pub mod output;
+pub mod pipeline;
+pub mod case;
+//pub mod query;

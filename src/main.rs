@@ -1,2 +1,9 @@
-//! The binary.
-fn main() {}
+//! The binary: arguments in, exit code out.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

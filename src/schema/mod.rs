@@ -1,6 +1,6 @@
 //! What one row is: the event and its child rows.
 //!
-//! In: the column list of [`columns`]. Out: [`Event`], which normalising fills, the four child row types, and
+//! In: the column list of `columns`. Out: [`Event`], which normalising fills, the four child row types, and
 //! [`EVENT_COLUMNS`], from which documentation and DDL are generated. It stands above normalising and the tables so that
 //! both can use it; it holds no logic, so that a reader finds every column with its meaning in one place.
 

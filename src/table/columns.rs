@@ -6,8 +6,11 @@
 
 use crate::schema::{Column, EVENT_COLUMNS, Event, Kind, for_each_event_column};
 use arrow_array::builder::{BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 /// The Arrow type of a column kind.
@@ -87,6 +90,38 @@ impl EventsBuilder {
     }
 }
 
+macro_rules! array_type {
+    (Text) => { StringArray };
+    (Boolean) => { BooleanArray };
+    (Integer) => { Int64Array };
+    (Timestamp) => { TimestampMicrosecondArray };
+    (Date) => { Date32Array };
+}
+
+macro_rules! value {
+    (Text, $value:expr) => { Cow::Borrowed($value) };
+    ($kind:ident, $value:expr) => { $value };
+}
+
+macro_rules! define_reader {
+    ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
+        /// The row `row` of a batch of the events table as an event without child rows. Columns that the batch has not,
+        /// or has with another type, are NULL.
+        #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
+        pub fn event_at(batch: &RecordBatch, row: usize) -> Event<'_> {
+            let mut event = Event::default();
+            $(
+                let array = batch.column_by_name(stringify!($name)).and_then(|array| array.as_any().downcast_ref::<array_type!($kind)>());
+                if let Some(array) = array && row < array.len() && array.is_valid(row) {
+                    event.$name = Some(value!($kind, array.value(row)));
+                }
+            )*
+            event
+        }
+    };
+}
+for_each_event_column!(define_reader);
+
 macro_rules! define_child {
     ($builder:ident, $static:ident, $columns:ident, $table:literal, $field:ident, $entry:ident, $event:ident,
      { $($name:ident: $kind:ident = $value:expr, $doc:literal;)* }) => {
@@ -140,6 +175,7 @@ define_child!(TagEntries, TAG_ENTRIES, TAG_ENTRIES_COLUMNS, "tag_entries", tag_e
 
 define_child!(ForeignKeys, FOREIGN_KEYS, FOREIGN_KEYS_COLUMNS, "foreign_keys", foreign_keys, entry, event, {
     event_id: Text = event.event_id.as_deref(), "The event whose parameters name the key.";
+    event_time: Timestamp = event.event_time, "When, UTC.";
     parameter_path: Text = Some(&entry.parameter_path), "Where it stands in the record.";
     key_arn: Text = Some(&entry.key_arn), "The key ARN.";
     key_account_id: Text = entry.key_account_id.as_deref(), "The account in it.";
@@ -147,6 +183,7 @@ define_child!(ForeignKeys, FOREIGN_KEYS, FOREIGN_KEYS_COLUMNS, "foreign_keys", f
 
 define_child!(TrailSelectors, TRAIL_SELECTORS, TRAIL_SELECTORS_COLUMNS, "trail_selectors", trail_selectors, entry, event, {
     event_id: Text = event.event_id.as_deref(), "The event that set the selectors.";
+    event_time: Timestamp = event.event_time, "When, UTC.";
     trail: Text = entry.trail.as_deref(), "The trail or event data store.";
     field: Text = Some(&entry.field), "The selector field.";
     operator: Text = Some(&entry.operator), "The operator, such as `equals`.";

@@ -4,7 +4,7 @@
 //! their text. Columns are built only once, at the very end, when the order of rows is known: shuffling some ninety Arrow
 //! columns twice costs more than inflating the archives.
 //!
-//! Layout, little endian: the presence bits of all columns, then each present value in table order (text as a four-byte
+//! Layout, little endian: a byte that is 1 for KMS events, the content hash, the presence bits of all columns, then each present value in table order (text as a four-byte
 //! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
 //! decoding; the provenance columns come last.
 
@@ -19,6 +19,12 @@ macro_rules! count_columns {
     };
 }
 for_each_event_column!(count_columns);
+
+/// Bytes before the presence bits.
+const HEADER: usize = 1 + size_of::<i64>();
+
+/// `eventSource` of KMS.
+const KMS: &str = "kms.amazonaws.com";
 
 /// One encoded event.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +106,8 @@ macro_rules! define_codec {
         /// Appends `event` to `buffer` as one row. Its `event_id` and `event_time` must be set.
         #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
         pub fn encode(event: &Event<'_>, buffer: &mut Vec<u8>) {
+            buffer.push(u8::from(event.event_source.as_deref() == Some(KMS)));
+            buffer.extend_from_slice(&event.content_hash.unwrap_or_default().to_le_bytes());
             let start = buffer.len();
             buffer.resize(start + PRESENCE, 0);
             let mut presence = [0u8; PRESENCE];
@@ -125,6 +133,7 @@ macro_rules! define_codec {
             #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
             pub fn decode(&self) -> Event<'a> {
                 let mut input = In(self.0);
+                input.take(HEADER);
                 let presence = input.take(PRESENCE);
                 let mut event = Event::default();
                 let mut column = 0usize;
@@ -225,7 +234,7 @@ impl<'a> Row<'a> {
     /// The event id, without decoding the rest.
     pub fn event_id(&self) -> &'a [u8] {
         let mut input = In(self.0);
-        input.take(PRESENCE);
+        input.take(HEADER + PRESENCE);
         let length = input.count();
         input.take(length)
     }
@@ -233,10 +242,20 @@ impl<'a> Row<'a> {
     /// Event time in microseconds since 1970-01-01 UTC, without decoding the rest.
     pub fn event_time(&self) -> i64 {
         let mut input = In(self.0);
-        input.take(PRESENCE);
+        input.take(HEADER + PRESENCE);
         let length = input.count();
         input.take(length);
         i64::from_le_bytes(input.array())
+    }
+
+    /// True for an event of KMS itself, as opposed to an adjacent one.
+    pub fn is_kms(&self) -> bool {
+        self.0.first() == Some(&1)
+    }
+
+    /// The hash of the whole record, without decoding the rest.
+    pub fn content_hash(&self) -> i64 {
+        i64::from_le_bytes(In(self.0.get(1..).unwrap_or_default()).array())
     }
 
     /// The total order of the events table: time, id, content, then where it came from.
@@ -244,9 +263,10 @@ impl<'a> Row<'a> {
         self.event_time()
             .cmp(&other.event_time())
             .then_with(|| self.event_id().cmp(other.event_id()))
+            .then_with(|| self.content_hash().cmp(&other.content_hash()))
             .then_with(|| {
                 let (a, b) = (self.decode(), other.decode());
-                (a.content_hash, a.source_file, a.record_no).cmp(&(b.content_hash, b.source_file, b.record_no))
+                (a.source_file, a.record_no).cmp(&(b.source_file, b.record_no))
             })
     }
 
@@ -254,7 +274,7 @@ impl<'a> Row<'a> {
     pub fn is_same_record(&self, other: &Row<'_>) -> bool {
         self.event_id() == other.event_id()
             && self.event_time() == other.event_time()
-            && self.decode().content_hash == other.decode().content_hash
+            && self.content_hash() == other.content_hash()
     }
 }
 
@@ -286,6 +306,8 @@ mod tests {
         let row = Row(&buffer[2..]);
         assert_eq!(row.decode(), event);
         assert_eq!(row.event_id(), b"e1");
+        assert_eq!(row.content_hash(), -9);
+        assert!(!row.is_kms());
         assert_eq!(row.event_time(), 1_709_633_647_000_000);
     }
 

@@ -154,6 +154,20 @@ pub struct Run {
     path: PathBuf,
 }
 
+impl Run {
+    /// Tells the event time of each row, microseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// When the run cannot be read.
+    pub fn for_each_time(&self, mut each: impl FnMut(i64)) -> Result<()> {
+        let mut cursor = Cursor::open(self)?;
+        while cursor.advance()? {
+            each(cursor.row().event_time());
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Run {
     fn drop(&mut self) {
         // The folder is removed with the unfinished case anyway: failing to remove the run early only costs space.

@@ -1,0 +1,235 @@
+-- title: KMS keys
+-- description: One row per key that the evidence names: what it is, who made it, when and by how many it was used, and the last state change seen. The state is a hint: what happened before the evidence or was never logged is not in it.
+-- reads: events, repeated_copies
+-- column: key_arn: Canonical ARN of the key.
+-- column: key_account_id: The account that owns the key.
+-- column: key_region: The Region in the ARN.
+-- column: key_id: UUID or `mrk-...`.
+-- column: mrk_id: The multi-Region key id, which replicas share; NULL for single-Region keys.
+-- column: is_home: The owner is one of the home accounts.
+-- column: is_aws_managed: An alias under `alias/aws/` was seen on the key.
+-- column: aliases: The first five aliases seen on the key, in alphabetical order, comma-separated.
+-- column: alias_count: How many aliases were seen on the key.
+-- column: created_time: When CreateKey succeeded; NULL when that is not in the evidence.
+-- column: created_epoch: `created_time` in seconds.
+-- column: creator: The principal of CreateKey.
+-- column: key_origin: AWS_KMS, EXTERNAL, AWS_CLOUDHSM or EXTERNAL_KEY_STORE, from CreateKey.
+-- column: key_spec: Key spec, from CreateKey.
+-- column: key_usage: Key usage, from CreateKey.
+-- column: is_multi_region: The key is a multi-Region key.
+-- column: state: enabled, disabled, pending_deletion, pending_import or deleted after the last state change seen; NULL when none was seen.
+-- column: state_time: When that change happened.
+-- column: state_by: The principal that made that change.
+-- column: deletion_time: Earliest deletion, while the state is pending_deletion.
+-- column: first_time: First event about the key.
+-- column: last_time: Last event about the key.
+-- column: first_use_time: First successful cryptographic use.
+-- column: last_use_time: Last successful cryptographic use.
+-- column: first_use_epoch: `first_use_time` in seconds.
+-- column: last_use_epoch: `last_use_time` in seconds.
+-- column: event_count: Actions about the key, of any kind.
+-- column: use_count: Successful cryptographic uses, dry runs left out.
+-- column: reveal_count: Those of them that gave plaintext or a plaintext key.
+-- column: direct_use_count: Those uses that no AWS service made for the principal.
+-- column: admin_count: Successful actions that are neither use nor reading.
+-- column: denied_count: Refused actions.
+-- column: failed_count: Actions that failed for another reason than refusal or throttling.
+-- column: user_count: Principals that used the key.
+-- column: sole_user: The principal that used the key, when there was only one.
+-- column: user_account_count: Accounts whose principals used the key.
+-- column: principal_count: Principals with any event about the key.
+WITH key_rows AS (
+  SELECT
+    e.key_arn,
+    e.event_time,
+    e.event_epoch,
+    e.action_class,
+    e.outcome,
+    e.principal,
+    e.principal_account_id,
+    CASE WHEN e.action_class = 'crypto' AND e.outcome = 'ok' AND NOT COALESCE(e.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
+    CASE WHEN e.reveals_plaintext THEN 1 ELSE 0 END AS is_reveal,
+    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS e
+  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  WHERE e.event_source = 'kms.amazonaws.com'
+    AND e.key_arn IS NOT NULL
+    AND r.repeated_id IS NULL
+  UNION ALL
+  SELECT
+    t.target_key_arn AS key_arn,
+    t.event_time,
+    t.event_epoch,
+    t.action_class,
+    t.outcome,
+    t.principal,
+    t.principal_account_id,
+    CASE WHEN t.outcome = 'ok' AND NOT COALESCE(t.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
+    0 AS is_reveal,
+    CASE WHEN t.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS t
+  LEFT JOIN repeated_copies AS d ON d.repeated_id = t.event_id
+  WHERE t.event_source = 'kms.amazonaws.com'
+    AND t.event_name = 'ReEncrypt'
+    AND t.target_key_arn IS NOT NULL
+    AND t.target_key_arn IS DISTINCT FROM t.key_arn
+    AND d.repeated_id IS NULL
+), key_totals AS (
+  SELECT
+    a.key_arn AS total_key,
+    MIN(a.event_time) AS first_time,
+    MAX(a.event_time) AS last_time,
+    MIN(CASE WHEN a.is_use = 1 THEN a.event_time END) AS first_use_time,
+    MAX(CASE WHEN a.is_use = 1 THEN a.event_time END) AS last_use_time,
+    MIN(CASE WHEN a.is_use = 1 THEN a.event_epoch END) AS first_use_epoch,
+    MAX(CASE WHEN a.is_use = 1 THEN a.event_epoch END) AS last_use_epoch,
+    CAST(COUNT(*) AS BIGINT) AS event_count,
+    CAST(COUNT(CASE WHEN a.is_use = 1 THEN 1 END) AS BIGINT) AS use_count,
+    CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_reveal = 1 THEN 1 END) AS BIGINT) AS reveal_count,
+    CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_direct_call = 1 THEN 1 END) AS BIGINT) AS direct_use_count,
+    CAST(COUNT(CASE WHEN a.outcome = 'ok' AND a.action_class NOT IN ('crypto', 'read', 'unknown') THEN 1 END) AS BIGINT) AS admin_count,
+    CAST(COUNT(CASE WHEN a.outcome = 'denied' THEN 1 END) AS BIGINT) AS denied_count,
+    CAST(COUNT(CASE WHEN a.outcome = 'failed' THEN 1 END) AS BIGINT) AS failed_count,
+    CAST(COUNT(DISTINCT CASE WHEN a.is_use = 1 THEN a.principal END) AS BIGINT) AS user_count,
+    MIN(CASE WHEN a.is_use = 1 THEN a.principal END) AS first_user,
+    CAST(COUNT(DISTINCT CASE WHEN a.is_use = 1 THEN a.principal_account_id END) AS BIGINT) AS user_account_count,
+    CAST(COUNT(DISTINCT a.principal) AS BIGINT) AS principal_count
+  FROM key_rows AS a
+  GROUP BY a.key_arn
+), creation_rows AS (
+  SELECT
+    c.key_arn AS created_key,
+    c.event_time AS created_time,
+    c.event_epoch AS created_epoch,
+    c.principal AS creator,
+    c.key_origin,
+    c.key_spec,
+    c.key_usage,
+    CAST(ROW_NUMBER() OVER (PARTITION BY c.key_arn ORDER BY c.event_epoch, c.event_id) AS BIGINT) AS creation_no
+  FROM events AS c
+  WHERE c.event_source = 'kms.amazonaws.com'
+    AND c.event_name = 'CreateKey'
+    AND c.outcome = 'ok'
+    AND c.key_arn IS NOT NULL
+), creations AS (
+  SELECT n.created_key, n.created_time, n.created_epoch, n.creator, n.key_origin, n.key_spec, n.key_usage
+  FROM creation_rows AS n
+  WHERE n.creation_no = 1
+), state_rows AS (
+  SELECT
+    s.key_arn AS state_key,
+    s.event_time AS state_time,
+    s.principal AS state_by,
+    s.deletion_time AS planned_deletion,
+    CASE
+      WHEN s.event_name = 'CreateKey' AND s.key_origin = 'EXTERNAL' THEN 'pending_import'
+      WHEN s.event_name IN ('CreateKey', 'EnableKey', 'ImportKeyMaterial') THEN 'enabled'
+      WHEN s.event_name IN ('DisableKey', 'CancelKeyDeletion') THEN 'disabled'
+      WHEN s.event_name = 'ScheduleKeyDeletion' THEN 'pending_deletion'
+      WHEN s.event_name = 'DeleteKey' THEN 'deleted'
+      ELSE 'pending_import'
+    END AS state,
+    -s.event_epoch AS negative_epoch,
+    s.event_id AS state_event_id
+  FROM events AS s
+  WHERE s.event_source = 'kms.amazonaws.com'
+    AND s.outcome = 'ok'
+    AND s.key_arn IS NOT NULL
+    AND s.event_name IN ('CreateKey', 'EnableKey', 'ImportKeyMaterial', 'DisableKey', 'CancelKeyDeletion', 'ScheduleKeyDeletion',
+                         'DeleteKey', 'DeleteImportedKeyMaterial', 'DeleteExpiredKeyMaterial')
+), ranked_states AS (
+  SELECT
+    q.state_key,
+    q.state_time,
+    q.state_by,
+    q.planned_deletion,
+    q.state,
+    CAST(ROW_NUMBER() OVER (PARTITION BY q.state_key ORDER BY q.negative_epoch, q.state_event_id) AS BIGINT) AS state_no
+  FROM state_rows AS q
+), last_states AS (
+  SELECT z.state_key, z.state_time, z.state_by, z.planned_deletion, z.state
+  FROM ranked_states AS z
+  WHERE z.state_no = 1
+), alias_pairs AS (
+  SELECT DISTINCT COALESCE(l.target_key_arn, l.key_arn) AS alias_key, l.alias_name
+  FROM events AS l
+  WHERE l.event_source = 'kms.amazonaws.com'
+    AND l.outcome = 'ok'
+    AND l.event_name <> 'ReEncrypt'
+    AND l.alias_name IS NOT NULL
+    AND l.key_arn IS NOT NULL
+), alias_ranks AS (
+  SELECT
+    b.alias_key,
+    b.alias_name,
+    CAST(ROW_NUMBER() OVER (PARTITION BY b.alias_key ORDER BY b.alias_name) AS BIGINT) AS alias_no
+  FROM alias_pairs AS b
+), alias_lists AS (
+  SELECT
+    v.alias_key,
+    CAST(COUNT(*) AS BIGINT) AS alias_count,
+    MAX(CASE WHEN v.alias_name LIKE 'alias/aws/%' THEN 1 ELSE 0 END) AS has_aws_alias,
+    MAX(CASE WHEN v.alias_no = 1 THEN v.alias_name END) AS alias_1,
+    MAX(CASE WHEN v.alias_no = 2 THEN v.alias_name END) AS alias_2,
+    MAX(CASE WHEN v.alias_no = 3 THEN v.alias_name END) AS alias_3,
+    MAX(CASE WHEN v.alias_no = 4 THEN v.alias_name END) AS alias_4,
+    MAX(CASE WHEN v.alias_no = 5 THEN v.alias_name END) AS alias_5
+  FROM alias_ranks AS v
+  GROUP BY v.alias_key
+), home AS (
+  SELECT h.account_id AS home_id FROM home_accounts AS h
+), named_keys AS (
+  SELECT
+    k.total_key,
+    SPLIT_PART(k.total_key, ':', 5) AS key_account_id,
+    SPLIT_PART(k.total_key, ':', 4) AS key_region,
+    SPLIT_PART(k.total_key, '/', 2) AS key_id,
+    k.first_time, k.last_time, k.first_use_time, k.last_use_time, k.first_use_epoch, k.last_use_epoch,
+    k.event_count, k.use_count, k.reveal_count, k.direct_use_count, k.admin_count, k.denied_count, k.failed_count,
+    k.user_count, k.first_user, k.user_account_count, k.principal_count
+  FROM key_totals AS k
+)
+SELECT
+  m.total_key AS key_arn,
+  m.key_account_id,
+  m.key_region,
+  m.key_id,
+  CASE WHEN m.key_id LIKE 'mrk-%' THEN m.key_id END AS mrk_id,
+  CASE WHEN o.home_id IS NULL THEN FALSE ELSE TRUE END AS is_home,
+  CASE WHEN y.has_aws_alias = 1 THEN TRUE ELSE FALSE END AS is_aws_managed,
+  y.alias_1 || COALESCE(',' || y.alias_2, '') || COALESCE(',' || y.alias_3, '') || COALESCE(',' || y.alias_4, '') || COALESCE(',' || y.alias_5, '') AS aliases,
+  COALESCE(y.alias_count, 0) AS alias_count,
+  x.created_time,
+  x.created_epoch,
+  x.creator,
+  x.key_origin,
+  x.key_spec,
+  x.key_usage,
+  CASE WHEN m.key_id LIKE 'mrk-%' THEN TRUE ELSE FALSE END AS is_multi_region,
+  w.state,
+  w.state_time,
+  w.state_by,
+  CASE WHEN w.state = 'pending_deletion' THEN w.planned_deletion END AS deletion_time,
+  m.first_time,
+  m.last_time,
+  m.first_use_time,
+  m.last_use_time,
+  m.first_use_epoch,
+  m.last_use_epoch,
+  m.event_count,
+  m.use_count,
+  m.reveal_count,
+  m.direct_use_count,
+  m.admin_count,
+  m.denied_count,
+  m.failed_count,
+  m.user_count,
+  CASE WHEN m.user_count = 1 THEN m.first_user END AS sole_user,
+  m.user_account_count,
+  m.principal_count
+FROM named_keys AS m
+LEFT JOIN home AS o ON o.home_id = m.key_account_id
+LEFT JOIN creations AS x ON x.created_key = m.total_key
+LEFT JOIN last_states AS w ON w.state_key = m.total_key
+LEFT JOIN alias_lists AS y ON y.alias_key = m.total_key
+ORDER BY key_arn

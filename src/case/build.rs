@@ -1,0 +1,211 @@
+//! From sources to the tables of a case.
+//!
+//! In: sources, a configuration, a new folder and, when a case is extended, the old one. Out: `events/`, child tables and
+//! `inputs.parquet` in the folder, and the counts. Views and findings come later: they are SQL over these tables.
+
+use crate::case::events::{ChildTables, Merged, day_of, write_hive};
+use crate::case::existing;
+use crate::case::folder::NewFolder;
+use crate::case::inputs::{StoredInput, WaitingInputs, hex};
+use crate::discover::Source;
+use crate::error::{Error, Result};
+use crate::pipeline::{Config, Extraction, InputRow, Totals, extract, ordered};
+use crate::table::sort::{Rows, Run, Spill};
+use arrow_array::RecordBatch;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::Read;
+use std::path::Path;
+
+/// What building left behind.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// Counts of this run's files.
+    pub totals: Totals,
+    /// What the merge saw; for an extended case, of the days that were touched.
+    pub merged: Merged,
+    /// Accounts that received records, in this run.
+    pub recipients: BTreeSet<String>,
+    /// Files with a problem, path and description, at most [`crate::case::manifest::LISTED`].
+    pub problems: Vec<(String, String)>,
+    /// Files that the case being extended has already.
+    pub already_known: u64,
+    /// Rows of all days, also untouched ones.
+    pub rows_per_day: BTreeMap<i32, u64>,
+    /// Event ids that stand for more than one record, sorted, at most [`crate::case::manifest::LISTED`].
+    pub conflicts: Vec<String>,
+}
+
+/// Splits off the sources that the old case has read already: same path, same SHA-256.
+fn split_known(sources: Vec<Source>, old: &[StoredInput], jobs: usize) -> Result<(Vec<Source>, u64)> {
+    let known: HashMap<&str, HashSet<&str>> = old.iter().fold(HashMap::new(), |mut known, input| {
+        if let Some(hash) = &input.sha256 {
+            known.entry(input.path.as_str()).or_insert_with(HashSet::new).insert(hash);
+        }
+        known
+    });
+    let mut fresh = Vec::new();
+    let mut skipped = 0;
+    let work = |(): &mut (), source: Source| {
+        let same = known.get(source.name().as_str()).is_some_and(|hashes| {
+            // A file that cannot be read here is handed on: reading it then reports why.
+            hash_file_content(&source.path()).is_ok_and(|hash| hashes.contains(hash.as_str()))
+        });
+        Ok((source, same))
+    };
+    let consume = |(source, same)| {
+        if same {
+            skipped += 1;
+        } else {
+            fresh.push(source);
+        }
+        Ok(())
+    };
+    ordered(jobs, || (), work, consume, |submit| sources.into_iter().try_for_each(submit))?;
+    Ok((fresh, skipped))
+}
+
+/// SHA-256 of a file as stored, hex.
+fn hash_file_content(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+/// Days on which the extraction has rows.
+fn days_of(extraction: &Extraction) -> Result<HashSet<i32>> {
+    let mut days: HashSet<i32> = extraction.rows.iter().flat_map(|rows| rows.iter().map(|row| day_of(row.event_time()))).collect();
+    for run in &extraction.runs {
+        run.for_each_time(|time| {
+            days.insert(day_of(time));
+        })?;
+    }
+    Ok(days)
+}
+
+/// Copies a part file; a hard link when the file system can, because a finished table never changes.
+fn keep_part(from: &Path, to: &Path) -> Result<()> {
+    if std::fs::hard_link(from, to).is_err() {
+        std::fs::copy(from, to).map_err(|error| Error::file(from, "copy a table of the case being extended", error))?;
+    }
+    Ok(())
+}
+
+/// Child rows come by day, from the merge and from the untouched days of an old case.
+struct ChildrenByDay {
+    tables: ChildTables,
+    untouched: BTreeMap<i32, [Vec<RecordBatch>; 4]>,
+}
+
+impl ChildrenByDay {
+    fn append(&mut self, day: i32, batches: [RecordBatch; 4]) -> Result<()> {
+        self.flush_before(day)?;
+        self.tables.append(batches)
+    }
+
+    fn flush_before(&mut self, day: i32) -> Result<()> {
+        let later = self.untouched.split_off(&day);
+        for lists in std::mem::replace(&mut self.untouched, later).into_values() {
+            self.tables.append_lists(lists)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.flush_before(i32::MAX)?;
+        self.tables.finish()
+    }
+}
+
+/// Builds the tables of a case in `folder`.
+///
+/// `each` is told of every input on the calling thread, for progress.
+///
+/// # Errors
+/// When something cannot be written, or the case being extended cannot be read. Trouble with inputs is in the result.
+pub fn build(
+    sources: Vec<Source>,
+    config: &Config,
+    folder: &NewFolder,
+    extended: Option<&Path>,
+    mut each: impl FnMut(&InputRow),
+) -> Result<Built> {
+    let scratch = folder.create_dir(".spill")?;
+    let spill = Spill::new(scratch.join("runs"));
+    let mut built = Built::default();
+    let old_inputs = extended.map(existing::inputs).transpose()?.unwrap_or_default();
+    let (sources, already_known) = if extended.is_some() { split_known(sources, &old_inputs, config.jobs)? } else { (sources, 0) };
+    built.already_known = already_known;
+    let mut waiting = WaitingInputs::create(scratch.join("inputs"))?;
+    for input in &old_inputs {
+        waiting.push(input)?;
+    }
+    let mut extraction = extract(&sources, config, &spill, |input| {
+        each(&input);
+        built.totals.add(&input);
+        if let Some(problem) = &input.problem
+            && built.problems.len() < crate::case::manifest::LISTED
+        {
+            built.problems.push((input.path.clone(), problem.clone()));
+        }
+        waiting.push(&input.into())
+    })?;
+    drop(sources);
+    built.recipients = std::mem::take(&mut extraction.recipients);
+    let events = folder.create_dir("events")?;
+    let tables = folder.create_dir("tables")?;
+    let mut children = ChildrenByDay { tables: ChildTables::create(&tables)?, untouched: BTreeMap::new() };
+    if let Some(old) = extended {
+        let days = days_of(&extraction)?;
+        extraction.rows.push(existing::rows(old, &days)?);
+        children.untouched = existing::untouched_children(old, &days)?;
+        built.rows_per_day = keep_untouched(old, &days, &events)?;
+    }
+    built.merged = write_hive(extraction, &spill, config.jobs, &events, |day, batches| children.append(day, batches))?;
+    children.finish()?;
+    built.rows_per_day.extend(&built.merged.days);
+    built.conflicts = existing::ids_of(&events, &built.merged.conflicting_ids)?;
+    waiting.finish(&folder.path("inputs.parquet"), &built.merged.duplicates_by_file)?;
+    std::fs::remove_dir_all(&scratch).map_err(|error| Error::file(&scratch, "remove the spill folder", error))?;
+    Ok(built)
+}
+
+fn keep_untouched(old: &Path, days: &HashSet<i32>, events: &Path) -> Result<BTreeMap<i32, u64>> {
+    let mut rows_per_day = BTreeMap::new();
+    for (day, files) in existing::parts(old)?.into_iter().filter(|(day, _)| !days.contains(day)) {
+        let target = events.join(format!("date={}", crate::time::format_date(day)));
+        std::fs::create_dir_all(&target).map_err(|error| Error::file(&target, "create a partition", error))?;
+        for file in files {
+            if let Some(name) = file.file_name() {
+                keep_part(&file, &target.join(name))?;
+            }
+            *rows_per_day.entry(day).or_default() += existing::row_count(&file)?;
+        }
+    }
+    Ok(rows_per_day)
+}
+
+/// Makes the tables of a case from texts in memory: what tests of query files need.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn build_rows(rows: Vec<Rows>, runs: Vec<Run>, folder: &Path) -> Result<Merged> {
+    let spill = Spill::new(folder.join(".spill"));
+    let events = folder.join("events");
+    let tables = folder.join("tables");
+    for path in [&events, &tables] {
+        std::fs::create_dir_all(path).map_err(|error| Error::file(path, "create a folder", error))?;
+    }
+    let mut children = ChildTables::create(&tables)?;
+    let extraction = Extraction { rows, runs, recipients: BTreeSet::new() };
+    let merged = write_hive(extraction, &spill, 1, &events, |_, batches| children.append(batches))?;
+    children.finish()?;
+    Ok(merged)
+}

@@ -1,0 +1,166 @@
+//! `manifest.json`: what was run, on what, with what result.
+//!
+//! In: counts and settings. Out: one JSON file that a reader needs first and a court may ask for. It names no host and no
+//! user; run times stand in it and nowhere else in a case.
+
+use crate::case::build::Built;
+use crate::discover::Counts;
+use crate::error::{Error, Result};
+use crate::time::format_timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Problems and warnings listed in the manifest at most; all of them stand in `inputs.parquet`.
+pub const LISTED: usize = 100;
+
+/// The manifest.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `keytrail`.
+    pub tool: String,
+    /// Its version.
+    pub version: String,
+    /// The command line, without the program's path.
+    pub arguments: Vec<String>,
+    /// When the run began and ended, UTC.
+    pub started: String,
+    /// When the run ended, UTC.
+    pub finished: String,
+    /// What was read.
+    pub inputs: InputCounts,
+    /// What became of the records.
+    pub events: EventCounts,
+    /// The accounts taken for one's own, sorted.
+    pub home_accounts: Vec<String>,
+    /// Rows per table.
+    pub tables: BTreeMap<String, u64>,
+    /// Findings per severity.
+    pub findings: BTreeMap<String, u64>,
+    /// What a reader must know, one sentence each.
+    pub warnings: Vec<String>,
+    /// Inputs with a problem, the first hundred: path and problem.
+    pub problems: Vec<String>,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct InputCounts {
+    /// Files read.
+    pub files: u64,
+    /// Bytes as stored.
+    pub bytes: u64,
+    /// Bytes after inflation.
+    pub inflated_bytes: u64,
+    /// Files left out, by reason: by their name, or because their content holds no records.
+    pub left_out: BTreeMap<String, u64>,
+    /// Files skipped because the case being extended has them.
+    pub already_known: u64,
+    /// Files with a problem.
+    pub files_with_problems: u64,
+    /// Problems.
+    pub problems: u64,
+    /// Bytes in skipped stretches.
+    pub bytes_skipped: u64,
+}
+
+/// What became of the records.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct EventCounts {
+    /// Records found.
+    pub records: u64,
+    /// Rows of `events`.
+    pub rows: u64,
+    /// Of those, KMS events.
+    pub kms: u64,
+    /// Of those, adjacent events of other services.
+    pub adjacent: u64,
+    /// Repeated deliveries that were dropped.
+    pub duplicates: u64,
+    /// Relevant records that the filters left out.
+    pub filtered: u64,
+    /// Event ids that stand for more than one record.
+    pub conflicting_ids: u64,
+    /// Time of the first KMS event, UTC.
+    pub first_kms_event: Option<String>,
+    /// Time of the last KMS event, UTC.
+    pub last_kms_event: Option<String>,
+}
+
+/// What the events table of a case holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventsSeen {
+    /// Rows.
+    pub rows: u64,
+    /// Of those, KMS events.
+    pub kms: u64,
+    /// Time of the first and the last KMS event, microseconds since 1970-01-01 UTC.
+    pub range: Option<(i64, i64)>,
+}
+
+impl Manifest {
+    /// Adds what a run counted; an extended case has the sums of its runs.
+    pub fn add(&mut self, counts: &Counts, built: &Built) {
+        let inputs = &mut self.inputs;
+        inputs.files += built.totals.files;
+        inputs.bytes += built.totals.bytes;
+        inputs.inflated_bytes += built.totals.inflated;
+        inputs.files_with_problems += built.totals.files_with_problems;
+        inputs.problems += built.totals.problems;
+        inputs.bytes_skipped += built.totals.bytes_skipped;
+        inputs.left_out = left_out(counts);
+        if built.totals.set_apart > 0 {
+            inputs.left_out.insert("no_records".to_owned(), built.totals.set_apart);
+        }
+        inputs.already_known = built.already_known;
+        let events = &mut self.events;
+        events.records += built.totals.records;
+        events.duplicates += built.merged.duplicates;
+        events.filtered += built.totals.filtered;
+        events.conflicting_ids += built.merged.conflicting_ids.len() as u64;
+    }
+
+    /// Sets what describes the whole case.
+    pub fn set_case(&mut self, seen: &EventsSeen, tables: BTreeMap<String, u64>, findings: BTreeMap<String, u64>) {
+        self.events.rows = seen.rows;
+        self.events.kms = seen.kms;
+        self.events.adjacent = seen.rows.saturating_sub(seen.kms);
+        self.events.first_kms_event = seen.range.map(|(first, _)| format_timestamp(first));
+        self.events.last_kms_event = seen.range.map(|(_, last)| format_timestamp(last));
+        self.tables = tables;
+        self.findings = findings;
+    }
+
+    /// Lists a problem, unless enough are listed.
+    pub fn problem(&mut self, path: &str, problem: &str) {
+        if self.problems.len() < LISTED {
+            self.problems.push(format!("{path}: {problem}"));
+        }
+    }
+
+    /// Reads `manifest.json` of a case.
+    ///
+    /// # Errors
+    /// When `case` is no case.
+    pub fn read(case: &Path) -> Result<Manifest> {
+        let path = case.join("manifest.json");
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::file(&path, "open the case (is this a case folder?)", error))?;
+        serde_json::from_str(&text).map_err(|error| Error::table(&path, "read the manifest", error))
+    }
+
+    /// Writes `manifest.json` into `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("manifest.json");
+        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::table(&path, "write the manifest", error))?;
+        text.push('\n');
+        std::fs::write(&path, text).map_err(|error| Error::file(&path, "write the manifest", error))
+    }
+}
+
+/// The files that were not read, by reason; reasons without files are left out.
+fn left_out(counts: &Counts) -> BTreeMap<String, u64> {
+    counts.rows().into_iter().filter(|(_, files)| *files > 0).map(|(reason, files)| (reason.to_owned(), files)).collect()
+}

@@ -1,0 +1,130 @@
+//! `keytrail analyze`: the main job.
+//!
+//! In: paths. Out: a case folder, complete or not at all, and a summary on stderr. The order of the work: check everything
+//! that could fail at the end (output, library, parameters), list the files, read them, write tables, run views and rules,
+//! write the manifest, rename.
+
+use super::args::{AnalyzeArgs, Format};
+use super::config::{self, Display};
+use super::progress::Progress;
+use super::{Exit, library, note, print, summary};
+use anyhow::{Result, bail};
+use keytrail::case::build::{Built, build};
+use keytrail::case::folder::{Existing, NewFolder, check_target, is_case};
+use keytrail::case::manifest::Manifest;
+use keytrail::discover::discover;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn existing(args: &AnalyzeArgs) -> Existing {
+    match (args.force, args.append) {
+        (true, _) => Existing::Replace,
+        (_, true) => Existing::Append,
+        _ => Existing::Refuse,
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When an argument, an input path, the output or the library is not usable.
+pub fn run(args: &AnalyzeArgs) -> Result<Exit> {
+    let started = now();
+    let display = Display::new(&args.display);
+    let settings = config::extraction(&args.filters, &args.resources)?;
+    for format in &args.format {
+        if !matches!(format, Format::Csv | Format::Ndjson) {
+            bail!("--format: a case has Parquet always; csv and ndjson can be added");
+        }
+    }
+    let mode = existing(args);
+    check_target(&args.out, mode)?;
+    let queries = library::Loaded::new(&args.library)?;
+    let extended = (mode == Existing::Append && is_case(&args.out)).then_some(args.out.as_path());
+    let mut manifest = match extended {
+        Some(case) => Manifest::read(case)?,
+        None => Manifest::default(),
+    };
+    let folder = NewFolder::create(&args.out, mode)?;
+    let found = discover(&args.paths, args.files_from.as_deref(), &config::filters(&args.filters)?)?;
+    let mut problems = summary::Problems::new(&found);
+    let mut progress = Progress::new(display, found.bytes());
+    let counts = found.counts;
+    let listing_problems = found.problems;
+    let built = build(found.sources, &settings, &folder, extended, |input| {
+        progress.input(input);
+        problems.add(input);
+    })?;
+    progress.stage("views and rules");
+    let homes = home_accounts(args, &manifest, &built);
+    let analysis = queries.analyze(&folder, &homes, &built, settings.jobs, &args.format)?;
+    progress.finish();
+
+    manifest.tool = "keytrail".to_owned();
+    manifest.version = env!("CARGO_PKG_VERSION").to_owned();
+    manifest.arguments = std::env::args().skip(1).collect();
+    manifest.started = started;
+    manifest.home_accounts = homes;
+    for (path, problem) in &listing_problems {
+        manifest.problem(path, &problem.to_string());
+    }
+    for (path, problem) in &built.problems {
+        manifest.problem(path, problem);
+    }
+    manifest.add(&counts, &built);
+    manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
+    manifest.warnings = warnings(&manifest, &built);
+    manifest.finished = now();
+    manifest.write(folder_path(&folder).as_path())?;
+    folder.commit()?;
+    if !display.quiet {
+        note(problems.text());
+        print(summary::case(&args.out, &manifest, &analysis.top, display))?;
+    }
+    let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
+    Ok(match (met, problems.any()) {
+        (true, _) => Exit::FindingsMet,
+        (false, true) => Exit::InputProblems,
+        (false, false) => Exit::Done,
+    })
+}
+
+fn folder_path(folder: &NewFolder) -> std::path::PathBuf {
+    folder.path(Path::new(""))
+}
+
+/// The time of day, which only the manifest may know.
+fn now() -> String {
+    chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// One's own accounts: those given, else those that received the records.
+fn home_accounts(args: &AnalyzeArgs, manifest: &Manifest, built: &Built) -> Vec<String> {
+    if !args.library.home_accounts.is_empty() {
+        let given: BTreeSet<String> = args.library.home_accounts.iter().cloned().collect();
+        return given.into_iter().collect();
+    }
+    let mut homes: BTreeSet<String> = manifest.home_accounts.iter().cloned().collect();
+    homes.extend(built.recipients.iter().cloned());
+    homes.into_iter().collect()
+}
+
+/// What a reader must know before believing the case.
+fn warnings(manifest: &Manifest, built: &Built) -> Vec<String> {
+    let mut warnings = manifest.warnings.clone();
+    let mut warn = |text: String| {
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    };
+    if manifest.events.kms == 0 {
+        warn("no KMS event was found: the logs may exclude KMS, or these are not the right files".to_owned());
+    }
+    if manifest.inputs.files_with_problems > 0 {
+        warn(format!("{} input files were not understood completely: see inputs.parquet", manifest.inputs.files_with_problems));
+    }
+    for conflict in built.conflicts.iter().take(20) {
+        warn(format!("event id {conflict} stands for records with different content: all were kept"));
+    }
+    warnings
+}

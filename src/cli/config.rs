@@ -1,0 +1,109 @@
+//! Arguments become settings, once.
+//!
+//! In: what was typed. Out: checked settings, or an error that names the argument and what it should look like.
+
+use super::args::{Color, DisplayArgs, FilterArgs, ResourceArgs};
+use anyhow::{Context, Result, bail};
+use keytrail::discover::Filters;
+use keytrail::pipeline::Config;
+use keytrail::pipeline::filter::{RecordFilter, globs};
+use keytrail::read::Limits;
+use std::io::IsTerminal;
+
+/// Bytes of one record at most: 64 times CloudTrail's own limit of 256 KB.
+const MAX_RECORD: usize = 16 << 20;
+
+/// Parses `128M`, `2G`, `500000`.
+pub fn size(text: &str) -> Result<u64> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().with_context(|| format!("{text}: expected a size such as 128M or 2G"))?;
+    let factor: u64 = match text.get(digits.len()..).unwrap_or_default().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1 << 40,
+        unit => bail!("{text}: unknown unit {unit}, expected K, M, G or T"),
+    };
+    number.checked_mul(factor).with_context(|| format!("{text}: too large"))
+}
+
+/// Worker threads.
+pub fn jobs(given: Option<usize>) -> usize {
+    given.filter(|jobs| *jobs > 0).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// File-name filters.
+pub fn filters(args: &FilterArgs) -> Result<Filters> {
+    Ok(Filters::new(args.since.as_deref(), args.until.as_deref(), &args.account, &args.region)?)
+}
+
+/// Extraction settings.
+pub fn extraction(filters_args: &FilterArgs, resources: &ResourceArgs) -> Result<Config> {
+    let names = filters(filters_args)?;
+    let mut limits = Limits::for_jobs(jobs(resources.jobs));
+    if let Some(text) = &resources.max_inflated {
+        limits.max_inflated = size(text).context("--max-inflated")?;
+    }
+    Ok(Config {
+        jobs: jobs(resources.jobs),
+        limits,
+        filter: RecordFilter {
+            since: names.since,
+            until: names.until,
+            accounts: names.accounts,
+            regions: names.regions,
+            keys: globs("--key", &filters_args.keys)?,
+            principals: globs("--principal", &filters_args.principals)?,
+        },
+        max_record: MAX_RECORD,
+        memory: usize::try_from(size(&resources.memory).context("--memory")?)?,
+    })
+}
+
+/// How stdout and stderr are used.
+#[derive(Debug, Clone, Copy)]
+pub struct Display {
+    /// Nothing but errors on stderr.
+    pub quiet: bool,
+    /// Progress on stderr.
+    pub progress: bool,
+    /// Colors on stdout.
+    pub color: bool,
+    /// Columns of the terminal; 0 when stdout is none.
+    pub width: usize,
+}
+
+impl Display {
+    /// From arguments and the terminals at hand.
+    pub fn new(args: &DisplayArgs) -> Display {
+        let is_terminal = std::io::stdout().is_terminal();
+        let wants_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Display {
+            quiet: args.quiet,
+            progress: !args.quiet && !args.no_progress && std::io::stderr().is_terminal(),
+            color: match args.color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => is_terminal && wants_color,
+            },
+            width: if is_terminal { terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)) } else { 0 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("128M").unwrap(), 128 << 20);
+        assert_eq!(size("2g").unwrap(), 2 << 30);
+        assert_eq!(size("17").unwrap(), 17);
+        for bad in ["", "M", "1X", "-5", "99999999999T"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

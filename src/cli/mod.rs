@@ -1,0 +1,109 @@
+//! The command line: arguments in, text and exit code out.
+//!
+//! In: `argv`. Out: results on stdout, everything else on stderr, and one of the documented exit codes. Each command has a
+//! file of its own; `anyhow` is used here and nowhere else. A reader of our output that goes away is no failure.
+
+mod args;
+mod config;
+mod progress;
+mod extract;
+mod schema;
+mod summary;
+
+use anyhow::Result;
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: could not run.
+    CouldNotRun,
+    /// 2: done, but some input was not understood.
+    InputProblems,
+    /// 3: `--fail-on` was met.
+    FindingsMet,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::CouldNotRun => 1,
+            Exit::InputProblems => 2,
+            Exit::FindingsMet => 3,
+        })
+    }
+}
+
+/// Writes to stdout, all at once.
+///
+/// # Errors
+/// When stdout cannot be written; a broken pipe is recognised by [`run`].
+pub fn print(text: impl AsRef<[u8]>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_ref())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a line to stderr. There is nothing left to do when stderr is gone.
+pub fn note(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+            || cause.downcast_ref::<keytrail::error::Error>().is_some_and(keytrail::error::Error::is_broken_pipe)
+    })
+}
+
+/// Runs the command in `argv`.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; everything else is a bad argument.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
+        }
+    };
+    let result = match &cli.command {
+        Command::Extract(args) => extract::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions { shell } => completions(*shell),
+        Command::Man => man(),
+        _ => Ok(Exit::Done),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            note(format!("keytrail: {error:#}"));
+            Exit::CouldNotRun.into()
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Exit> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "keytrail", &mut text);
+    print(text)?;
+    Ok(Exit::Done)
+}
+
+fn man() -> Result<Exit> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+    for command in Cli::command().get_subcommands() {
+        let title = format!("keytrail-{}", command.get_name());
+        clap_mangen::Man::new(command.clone()).title(title).render(&mut text)?;
+    }
+    print(text)?;
+    Ok(Exit::Done)
+}

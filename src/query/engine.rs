@@ -1,0 +1,376 @@
+//! The SQL engine: Polars behind a trait, so that nothing else in keytrail knows its name.
+//!
+//! In: tables (Parquet files, or a few rows), and statements that the guard has passed and rewritten. Out: rows, or a
+//! Parquet file. The streaming engine hands over batches, so that a large result is never in memory at once. Types are
+//! made those of keytrail's tables: every integer is 64 bit and signed, every time is microseconds without a zone.
+//! Deliberately absent: any statement that did not come from [`super::guard`], and any file a statement might name.
+//! `POLARS_MAX_THREADS`, read by Polars at its first use, bounds its threads.
+
+use super::table::{CellType, ResultColumn, Table};
+use crate::error::{Error, Result};
+use crate::output::Cell;
+use crate::schema::{Column as SchemaColumn, Kind};
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::*;
+use polars::sql::SQLContext;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufWriter;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows in a batch of a result, and so in a row group of a written table.
+const BATCH: usize = 16 << 10;
+
+/// A condition on a table's rows, with which a query is run piece by piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Rows with `from <= event_epoch < to`, seconds.
+    Epochs {
+        /// First second.
+        from: i64,
+        /// The second after the last.
+        to: i64,
+    },
+    /// Rows with `from <= principal < to`; open ends have no bound, and an open lower end has the rows without principal.
+    Principals {
+        /// The first principal.
+        from: Option<String>,
+        /// The first principal of the next piece.
+        to: Option<String>,
+    },
+}
+
+/// What runs statements. Its tables stay registered until they are replaced.
+pub trait SqlEngine {
+    /// Registers Parquet files as a table. No file at all is a table of `columns` without rows.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    fn register_files(&mut self, table: &str, files: &[PathBuf], columns: &[SchemaColumn]) -> Result<()>;
+
+    /// Registers rows as a table.
+    ///
+    /// # Errors
+    /// When a cell is not of its column's type.
+    fn register_rows(&mut self, table: &str, rows: &Table) -> Result<()>;
+
+    /// Runs the statement with only the rows of one piece of a registered table.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    fn narrow(&mut self, table: &str, piece: Option<&Piece>) -> Result<()>;
+
+    /// The names and types of a registered table's columns.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    fn columns(&mut self, table: &str) -> Result<Vec<ResultColumn>>;
+
+    /// Runs a statement and hands its rows over one by one.
+    ///
+    /// # Errors
+    /// When the statement fails, with the engine's message, or when `each` fails.
+    fn for_each_row(&mut self, statement: &Statement<'_>, each: RowSink<'_>) -> Result<Vec<ResultColumn>>;
+
+    /// Runs statements, one per piece, and writes their rows one after the other to one Parquet file; gives the rows.
+    ///
+    /// # Errors
+    /// When a statement fails, or the file cannot be written.
+    fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[(String, Piece)], path: &Path) -> Result<u64>;
+
+    /// Runs a statement whose result is small.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    fn execute(&mut self, statement: &Statement<'_>) -> Result<Table> {
+        let mut rows = Vec::new();
+        let columns = self.for_each_row(statement, &mut |row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        Ok(Table { columns, rows })
+    }
+}
+
+/// Takes the rows of a result.
+pub type RowSink<'s> = &'s mut dyn FnMut(Vec<Cell<'static>>) -> Result<()>;
+
+/// A statement as the guard rewrote it.
+#[derive(Clone, Debug)]
+pub struct Statement<'q> {
+    /// The query's id, for messages.
+    pub query: &'q str,
+    /// The rewritten statement.
+    pub sql: &'q str,
+    /// Result columns made by `STRING_AGG`: their items are put in order.
+    pub lists: &'q BTreeSet<String>,
+}
+
+/// Polars.
+#[derive(Default)]
+pub struct Polars {
+    tables: BTreeMap<String, LazyFrame>,
+    narrowed: BTreeMap<String, LazyFrame>,
+}
+
+impl Polars {
+    /// An engine without tables.
+    pub fn new() -> Polars {
+        Polars::default()
+    }
+
+    fn table(&self, name: &str) -> Result<LazyFrame> {
+        let frame = self.narrowed.get(name).or_else(|| self.tables.get(name)).cloned();
+        frame.ok_or_else(|| Error::Usage(format!("there is no table `{name}`")))
+    }
+
+    /// The statement's plan with keytrail's types. The context is new each time: Polars leaves aliases of derived tables
+    /// behind in it.
+    fn plan(&self, statement: &Statement<'_>) -> Result<(LazyFrame, SchemaRef)> {
+        guarded(statement.query, || {
+            let mut context = SQLContext::new();
+            for name in self.tables.keys() {
+                if let Some(frame) = self.narrowed.get(name).or_else(|| self.tables.get(name)) {
+                    context.register(name, frame.clone());
+                }
+            }
+            let mut plan = context.execute(statement.sql)?;
+            let found = plan.collect_schema()?;
+            let columns: Vec<Expr> = found.iter().map(|(name, kind)| normal(name, kind, statement.lists)).collect();
+            let mut plan = plan.select(columns);
+            let schema = plan.collect_schema()?;
+            Ok((plan, schema))
+        })
+    }
+}
+
+/// One result column in keytrail's types.
+fn normal(name: &PlSmallStr, kind: &DataType, lists: &BTreeSet<String>) -> Expr {
+    let column = col(name.clone());
+    match kind {
+        DataType::String if lists.contains(name.as_str()) => {
+            column.str().split(lit(",")).list().sort(SortOptions::default()).list().join(lit(","), true).alias(name.clone())
+        }
+        DataType::Int64 | DataType::Float64 | DataType::String | DataType::Boolean | DataType::Date => column,
+        kind if kind.is_integer() => column.cast(DataType::Int64),
+        kind if kind.is_float() => column.cast(DataType::Float64),
+        DataType::Datetime(_, _) => column.cast(DataType::Datetime(TimeUnit::Microseconds, None)),
+        _ => column.cast(DataType::String),
+    }
+}
+
+/// Runs `work`; Polars's errors and panics become errors of the query. A panic would end the whole report for one rule.
+fn guarded<T>(query: &str, work: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
+    let failed = |message: String| Error::Query { query: query.to_owned(), line: 0, message };
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(format!("the SQL engine: {error}"))),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(failed(format!("the SQL engine stopped: {}", text.unwrap_or("no reason given"))))
+        }
+    }
+}
+
+impl SqlEngine for Polars {
+    fn register_files(&mut self, table: &str, files: &[PathBuf], columns: &[SchemaColumn]) -> Result<()> {
+        let frame = guarded(table, || match files {
+            [] => Ok(DataFrame::empty_with_schema(&schema_of(columns)).lazy()),
+            files => {
+                let paths: Vec<PlRefPath> = files.iter().map(|path| PlRefPath::new(path.to_string_lossy())).collect();
+                let arguments = ScanArgsParquet {
+                    glob: false,
+                    hive_options: HiveOptions { enabled: Some(false), ..HiveOptions::default() },
+                    low_memory: true,
+                    ..ScanArgsParquet::default()
+                };
+                LazyFrame::scan_parquet_files(paths.into_iter().collect(), arguments)
+            }
+        })?;
+        self.narrowed.remove(table);
+        self.tables.insert(table.to_owned(), frame);
+        Ok(())
+    }
+
+    fn register_rows(&mut self, table: &str, rows: &Table) -> Result<()> {
+        let frame = guarded(table, || frame_of(rows))?;
+        self.narrowed.remove(table);
+        self.tables.insert(table.to_owned(), frame.lazy());
+        Ok(())
+    }
+
+    fn narrow(&mut self, table: &str, piece: Option<&Piece>) -> Result<()> {
+        self.narrowed.remove(table);
+        let Some(piece) = piece else { return Ok(()) };
+        let whole = self.table(table)?;
+        let condition = match piece {
+            Piece::Epochs { from, to } => col("event_epoch").gt_eq(lit(*from)).and(col("event_epoch").lt(lit(*to))),
+            Piece::Principals { from, to } => {
+                let below = to.as_ref().map(|to| col("principal").lt(lit(to.clone())));
+                match (from, below) {
+                    (None, None) => lit(true),
+                    (None, Some(below)) => col("principal").is_null().or(below),
+                    (Some(from), None) => col("principal").gt_eq(lit(from.clone())),
+                    (Some(from), Some(below)) => col("principal").gt_eq(lit(from.clone())).and(below),
+                }
+            }
+        };
+        self.narrowed.insert(table.to_owned(), whole.filter(condition));
+        Ok(())
+    }
+
+    fn columns(&mut self, table: &str) -> Result<Vec<ResultColumn>> {
+        let mut frame = self.table(table)?;
+        let schema = guarded(table, || frame.collect_schema())?;
+        Ok(result_columns(&schema))
+    }
+
+    fn for_each_row(&mut self, statement: &Statement<'_>, each: RowSink<'_>) -> Result<Vec<ResultColumn>> {
+        let (plan, schema) = self.plan(statement)?;
+        let columns = result_columns(&schema);
+        let result = guarded(statement.query, || Ok(plan.collect_with_engine(Engine::Streaming)?.unwrap_single()))?;
+        let mut start = 0;
+        while start < result.height() {
+            for row in rows_of(statement.query, &result.slice(start as i64, BATCH))? {
+                each(row)?;
+            }
+            start += BATCH;
+        }
+        Ok(columns)
+    }
+
+    fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[(String, Piece)], path: &Path) -> Result<u64> {
+        let file = File::create(path).map_err(|error| Error::file(path, "create the table", error))?;
+        let (_, schema) = self.plan(statement)?;
+        let out = BufWriter::with_capacity(1 << 18, file);
+        let writer = guarded(statement.query, || {
+            ParquetWriter::new(out)
+                .with_compression(ParquetCompression::Snappy)
+                .with_statistics(StatisticsOptions::empty())
+                .set_parallel(false)
+                .batched(&schema)
+        });
+        let writer = Arc::new(Mutex::new(Writer { file: writer?, rows: 0 }));
+        let none = [None];
+        let some: Vec<_> = pieces.iter().map(Some).collect();
+        for piece in if pieces.is_empty() { &none[..] } else { &some[..] } {
+            if let Some((table, piece)) = piece {
+                self.narrow(table, Some(piece))?;
+            }
+            let written = self.plan(statement).and_then(|(plan, _)| {
+                let writer = writer.clone();
+                guarded(statement.query, || {
+                    let sink = PlanCallback::new(move |batch| append(&writer, &batch));
+                    plan.sink_batches(sink, true, NonZeroUsize::new(BATCH))?.collect_with_engine(Engine::Streaming)
+                })
+            });
+            if let Some((table, _)) = piece {
+                self.narrow(table, None)?;
+            }
+            written?;
+        }
+        let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded(statement.query, || writer.file.finish())?;
+        Ok(writer.rows)
+    }
+}
+
+/// A table that the engine's threads write, batch after batch in the order of the rows.
+struct Writer {
+    file: BatchedWriter<BufWriter<File>>,
+    rows: u64,
+}
+
+/// Appends a batch as a row group. Answers whether to stop.
+fn append(writer: &Mutex<Writer>, batch: &DataFrame) -> PolarsResult<bool> {
+    if batch.height() > 0 {
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.file.write_batch(batch)?;
+        writer.rows += batch.height() as u64;
+    }
+    Ok(false)
+}
+
+fn schema_of(columns: &[SchemaColumn]) -> Schema {
+    let fields = columns.iter().map(|column| {
+        let kind = match column.kind {
+            Kind::Text => DataType::String,
+            Kind::Boolean => DataType::Boolean,
+            Kind::Integer => DataType::Int64,
+            Kind::Timestamp => DataType::Datetime(TimeUnit::Microseconds, None),
+            Kind::Date => DataType::Date,
+        };
+        Field::new(column.name.into(), kind)
+    });
+    fields.collect()
+}
+
+fn result_columns(schema: &Schema) -> Vec<ResultColumn> {
+    let columns = schema.iter().map(|(name, kind)| ResultColumn {
+        name: name.to_string(),
+        cell_type: match kind {
+            DataType::Boolean => CellType::Boolean,
+            DataType::Date => CellType::Date,
+            DataType::Datetime(_, _) => CellType::Timestamp,
+            DataType::Null => CellType::Null,
+            kind if kind.is_integer() => CellType::Integer,
+            kind if kind.is_float() => CellType::Float,
+            _ => CellType::Text,
+        },
+    });
+    columns.collect()
+}
+
+fn frame_of(table: &Table) -> PolarsResult<DataFrame> {
+    let mut columns = Vec::with_capacity(table.columns.len());
+    for (i, column) in table.columns.iter().enumerate() {
+        let kind = match column.cell_type {
+            CellType::Null | CellType::Text => DataType::String,
+            CellType::Boolean => DataType::Boolean,
+            CellType::Integer => DataType::Int64,
+            CellType::Float => DataType::Float64,
+            CellType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, None),
+            CellType::Date => DataType::Date,
+        };
+        let cells = table.rows.iter().map(|row| match row.get(i) {
+            None | Some(Cell::Null) => AnyValue::Null,
+            Some(Cell::Text(text)) => AnyValue::String(text),
+            Some(Cell::Boolean(value)) => AnyValue::Boolean(*value),
+            Some(Cell::Integer(value)) => AnyValue::Int64(*value),
+            Some(Cell::Float(value)) => AnyValue::Float64(*value),
+            Some(Cell::Timestamp(micros)) => AnyValue::Datetime(*micros, TimeUnit::Microseconds, None),
+            Some(Cell::Date(days)) => AnyValue::Date(*days),
+        });
+        let cells: Vec<AnyValue<'_>> = cells.collect();
+        let name = PlSmallStr::from_str(&column.name);
+        columns.push(Series::from_any_values_and_dtype(name, &cells, &kind, true)?.into_column());
+    }
+    DataFrame::new(table.rows.len(), columns)
+}
+
+fn rows_of(query: &str, batch: &DataFrame) -> Result<Vec<Vec<Cell<'static>>>> {
+    let mut rows: Vec<Vec<Cell<'static>>> = (0..batch.height()).map(|_| Vec::with_capacity(batch.width())).collect();
+    for column in batch.columns() {
+        let series = column.as_materialized_series().rechunk();
+        for (value, row) in series.iter().zip(&mut rows) {
+            row.push(match value {
+                AnyValue::Null => Cell::Null,
+                AnyValue::Boolean(value) => Cell::Boolean(value),
+                AnyValue::String(text) => Cell::Text(text.to_owned().into()),
+                AnyValue::StringOwned(text) => Cell::Text(text.to_string().into()),
+                AnyValue::Int64(value) => Cell::Integer(value),
+                AnyValue::Float64(value) => Cell::Float(value),
+                AnyValue::Date(days) => Cell::Date(days),
+                AnyValue::Datetime(micros, TimeUnit::Microseconds, _) => Cell::Timestamp(micros),
+                other => {
+                    let message = format!("column `{}` has a value of type {}", column.name(), other.dtype());
+                    return Err(Error::Query { query: query.to_owned(), line: 0, message });
+                }
+            });
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,7 @@
+//! Queries.
+pub mod header;
+pub mod params;
+pub mod table;
+pub mod library;
+pub mod findings;
+pub mod engine;

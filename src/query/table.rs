@@ -1,0 +1,81 @@
+//! A query's result: named, typed columns and rows.
+//!
+//! Results that a person reads or that become findings are small; what is large (views) never takes this form but goes
+//! from the engine to Parquet.
+
+use super::params::{Param, ParamValue};
+use crate::output::Cell;
+
+/// The type of a result column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellType {
+    /// Only NULLs: a bare `NULL` in the statement.
+    Null,
+    /// UTF-8 text.
+    Text,
+    /// True or false.
+    Boolean,
+    /// Signed 64-bit integer.
+    Integer,
+    /// Floating point.
+    Float,
+    /// Microseconds since 1970-01-01 UTC.
+    Timestamp,
+    /// Days since 1970-01-01 UTC.
+    Date,
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub cell_type: CellType,
+}
+
+/// The rows of a result, in the statement's order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// The columns.
+    pub columns: Vec<ResultColumn>,
+    /// The rows; each has one cell per column.
+    pub rows: Vec<Vec<Cell<'static>>>,
+}
+
+impl Table {
+    /// The index of the column `name`.
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The one-row table `params`. Without parameters it has one column, `nothing`, because engines need one.
+    pub fn of_params(params: &[Param]) -> Table {
+        let mut table = Table { columns: Vec::new(), rows: vec![Vec::new()] };
+        let mut push = |name: &str, cell_type, cell| {
+            table.columns.push(ResultColumn { name: name.to_owned(), cell_type });
+            if let Some(row) = table.rows.first_mut() {
+                row.push(cell);
+            }
+        };
+        for Param { name, value } in params {
+            match value {
+                ParamValue::Integer(value) => push(name, CellType::Integer, Cell::Integer(*value)),
+                ParamValue::Decimal(value) => push(name, CellType::Float, Cell::Float(*value)),
+                ParamValue::Text(value) => push(name, CellType::Text, Cell::Text(value.clone().into())),
+            }
+        }
+        if params.is_empty() {
+            push("nothing", CellType::Null, Cell::Null);
+        }
+        table
+    }
+
+    /// A one-column table of texts, such as `home_accounts`.
+    pub fn of_texts(column: &str, texts: &[String]) -> Table {
+        Table {
+            columns: vec![ResultColumn { name: column.to_owned(), cell_type: CellType::Text }],
+            rows: texts.iter().map(|text| vec![Cell::Text(text.clone().into())]).collect(),
+        }
+    }
+}
