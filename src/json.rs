@@ -157,16 +157,30 @@ fn mix(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-fn hash_bytes(bytes: &[u8], seed: u64) -> u64 {
-    let mut hash = seed ^ (bytes.len() as u64);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        for (to, from) in word.iter_mut().zip(chunk) {
-            *to = *from;
-        }
-        hash = mix(hash, u64::from_le_bytes(word));
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// Two words that hold all of at most 16 bytes; they overlap when there are fewer.
+fn short_words(bytes: &[u8]) -> (u64, u64) {
+    let half = |at: usize| bytes.get(at..at + 4).and_then(|half| half.try_into().ok()).map_or(0, u32::from_le_bytes);
+    match bytes.len() {
+        0 => (0, 0),
+        8.. => (word(bytes, 0), word(bytes, bytes.len() - 8)),
+        4..8 => (u64::from(half(0)), u64::from(half(bytes.len() - 4))),
+        _ => (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
     }
-    hash
+}
+
+fn hash_bytes(bytes: &[u8], seed: u64) -> u64 {
+    let mut hash = seed ^ (bytes.len() as u64) << 8;
+    let mut rest = bytes;
+    while rest.len() > 16 {
+        hash = mix(hash ^ word(rest, 0), word(rest, 8));
+        rest = rest.get(16..).unwrap_or_default();
+    }
+    let (low, high) = short_words(rest);
+    mix(hash ^ low, high)
 }
 
 impl Value<'_> {
@@ -359,7 +373,7 @@ impl<'a> Parser<'a> {
     fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
         let start = self.at;
         self.at += 1;
-        let mut members = Vec::with_capacity(if depth == 0 { 24 } else { 4 });
+        let mut members = Vec::with_capacity(if depth == 0 { 24 } else { 8 });
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;

@@ -11,7 +11,7 @@ use crate::schema::EVENT_COLUMNS;
 use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, EventsBuilder, arrow_schema};
 use crate::table::file::{Encoded, Encoder, ROW_GROUP, TableFile};
 use crate::table::row::Row;
-use crate::table::sort::{Fate, Spill, merge};
+use crate::table::sort::{Fate, Rows, Run, Spill, merge, merge_in_memory};
 use crate::case::ids::IdIndex;
 use crate::time::{DAY, MICROS, format_date};
 use arrow_array::RecordBatch;
@@ -43,17 +43,28 @@ pub struct Merged {
     pub conflicting_ids: Vec<u64>,
 }
 
-/// Rows of one day, ready to be encoded by any thread.
-struct Piece {
+/// Rows of one day, ready to be encoded by any thread: borrowed when all rows are in memory, copied when they come from disk.
+struct Piece<'r> {
     day: i32,
+    borrowed: Vec<Row<'r>>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    size: usize,
 }
 
-impl Piece {
+impl<'r> Piece<'r> {
+    fn new(day: i32) -> Piece<'r> {
+        Piece { day, borrowed: Vec::new(), bytes: Vec::new(), ends: Vec::new(), size: 0 }
+    }
+
+    fn len(&self) -> usize {
+        self.borrowed.len() + self.ends.len()
+    }
+
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| Row(self.bytes.get(start..*end).unwrap_or_default()))
+        let copied = starts.zip(&self.ends).map(|(start, end)| Row(self.bytes.get(start..*end).unwrap_or_default()));
+        self.borrowed.iter().map(|row| Row(row.0)).chain(copied)
     }
 }
 
@@ -67,34 +78,37 @@ pub fn hash_file(source_file: &str) -> u64 {
     super::ids::hash_id(source_file.split('!').next().unwrap_or_default().as_bytes())
 }
 
-/// Merges all rows, hands full pieces to `submit`, and counts.
-fn merge_pieces(
-    mut extraction: Extraction,
-    spill: &Spill,
-    scratch: PathBuf,
-    submit: &mut dyn FnMut(Piece) -> Result<()>,
-) -> Result<Merged> {
-    let mut merged = Merged::default();
-    let mut ids = IdIndex::new(scratch);
-    let mut piece = Piece { day: i32::MIN, bytes: Vec::new(), ends: Vec::new() };
-    merge(&mut extraction.rows, std::mem::take(&mut extraction.runs), spill, |row, fate| {
+/// How rows are cut into pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// A piece holds rows of one day, for partitions.
+    ByDay,
+    /// A piece may hold any rows.
+    Anywhere,
+}
+
+/// Counts merged rows and gathers them into pieces.
+struct Gatherer<'r, 's> {
+    merged: Merged,
+    ids: IdIndex,
+    piece: Piece<'r>,
+    cut: Cut,
+    submit: &'s mut dyn FnMut(Piece<'r>) -> Result<()>,
+}
+
+impl<'r> Gatherer<'r, '_> {
+    /// Takes a row's fate; true when the row belongs into the piece at hand.
+    fn admit(&mut self, row: Row<'_>, fate: Fate) -> Result<bool> {
+        let merged = &mut self.merged;
         if fate == Fate::Duplicate {
             merged.duplicates += 1;
             let file = row.decode().source_file.unwrap_or_default();
             *merged.duplicates_by_file.entry(hash_file(&file)).or_default() += 1;
-            return Ok(());
+            return Ok(false);
         }
-        ids.push(row.event_id())?;
+        self.ids.push(row.event_id())?;
         let time = row.event_time();
         let day = day_of(time);
-        if day != piece.day || piece.ends.len() >= ROW_GROUP || piece.bytes.len() >= PIECE_BYTES {
-            let full = std::mem::replace(&mut piece, Piece { day, bytes: Vec::new(), ends: Vec::new() });
-            if !full.ends.is_empty() {
-                submit(full)?;
-            }
-        }
-        piece.bytes.extend_from_slice(row.0);
-        piece.ends.push(piece.bytes.len());
         merged.rows += 1;
         *merged.days.entry(day).or_default() += 1;
         if row.is_kms() {
@@ -102,13 +116,70 @@ fn merge_pieces(
             let (first, _) = merged.kms_range.unwrap_or((time, time));
             merged.kms_range = Some((first, time));
         }
-        Ok(())
-    })?;
-    if !piece.ends.is_empty() {
-        submit(piece)?;
+        let other_day = day != self.piece.day && self.cut == Cut::ByDay;
+        if other_day || self.piece.len() >= ROW_GROUP || self.piece.size >= PIECE_BYTES {
+            self.flush(day)?;
+        }
+        self.piece.day = day;
+        self.piece.size += row.0.len();
+        Ok(true)
     }
-    merged.conflicting_ids = ids.repeated()?;
-    Ok(merged)
+
+    fn flush(&mut self, next_day: i32) -> Result<()> {
+        let full = std::mem::replace(&mut self.piece, Piece::new(next_day));
+        if full.len() > 0 { (self.submit)(full) } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<Merged> {
+        self.flush(0)?;
+        self.merged.conflicting_ids = self.ids.repeated()?;
+        Ok(self.merged)
+    }
+}
+
+/// Merges all rows, hands full pieces to `submit`, and counts. Rows in memory must be sorted.
+fn merge_pieces<'r>(
+    rows: &'r [Rows],
+    runs: Vec<Run>,
+    spill: &Spill,
+    scratch: PathBuf,
+    cut: Cut,
+    submit: &mut dyn FnMut(Piece<'r>) -> Result<()>,
+) -> Result<Merged> {
+    let ids = IdIndex::new(scratch);
+    let mut gatherer = Gatherer { merged: Merged::default(), ids, piece: Piece::new(0), cut, submit };
+    if runs.is_empty() {
+        merge_in_memory(rows, |row, fate| {
+            if gatherer.admit(row, fate)? {
+                gatherer.piece.borrowed.push(row);
+            }
+            Ok(())
+        })?;
+    } else {
+        merge(rows, runs, spill, |row, fate| {
+            if gatherer.admit(row, fate)? {
+                gatherer.piece.bytes.extend_from_slice(row.0);
+                gatherer.piece.ends.push(gatherer.piece.bytes.len());
+            }
+            Ok(())
+        })?;
+    }
+    gatherer.finish()
+}
+
+/// Sorts what is in memory, one buffer per task.
+fn sorted(rows: Vec<Rows>, jobs: usize) -> Result<Vec<Rows>> {
+    let mut out = Vec::new();
+    let work = |(): &mut (), mut rows: Rows| {
+        rows.sort();
+        Ok(rows)
+    };
+    let consume = |rows| {
+        out.push(rows);
+        Ok(())
+    };
+    ordered(jobs, || (), work, consume, |submit| rows.into_iter().try_for_each(submit))?;
+    Ok(out)
 }
 
 /// A piece, encoded.
@@ -130,11 +201,12 @@ impl PieceEncoder {
         PieceEncoder { encoder: Encoder::new(EVENTS_SCHEMA.clone()), events: EventsBuilder::default(), children: ChildrenBuilder::default() }
     }
 
-    fn encode(&mut self, piece: &Piece) -> Result<EncodedPiece> {
+    fn encode(&mut self, piece: &Piece<'_>) -> Result<EncodedPiece> {
         for row in piece.rows() {
-            let event = row.decode();
-            self.events.push(&event);
-            self.children.push(&event);
+            self.events.push(&row);
+            if row.has_children() {
+                self.children.push(&row.decode());
+            }
         }
         let fail = |error| Error::table(Path::new("events"), "build columns", error);
         let batch = self.events.finish().map_err(fail)?;
@@ -259,12 +331,13 @@ pub fn write_hive(
 ) -> Result<Merged> {
     let mut hive = HiveFolder { root: events.to_path_buf(), part: None };
     let mut merged = Merged::default();
+    let rows = sorted(extraction.rows, jobs)?;
     let consume = |encoded: EncodedPiece| {
         hive.append(encoded.day, encoded.events)?;
         encoded.children.map_or(Ok(()), |batches| children(encoded.day, batches))
     };
-    ordered(jobs, PieceEncoder::new, |encoder, piece: Piece| encoder.encode(&piece), consume, |submit| {
-        merged = merge_pieces(extraction, spill, events.with_file_name("ids"), submit)?;
+    ordered(jobs, PieceEncoder::new, |encoder, piece: Piece<'_>| encoder.encode(&piece), consume, |submit| {
+        merged = merge_pieces(&rows, extraction.runs, spill, events.with_file_name("ids"), Cut::ByDay, submit)?;
         Ok(())
     })?;
     hive.finish_part()?;
@@ -278,9 +351,10 @@ pub fn write_hive(
 pub fn write_parquet(extraction: Extraction, spill: &Spill, jobs: usize, path: &Path, scratch: PathBuf) -> Result<Merged> {
     let mut file = TableFile::create(path, &EVENTS_SCHEMA)?;
     let mut merged = Merged::default();
+    let rows = sorted(extraction.rows, jobs)?;
     let consume = |encoded: EncodedPiece| file.append(encoded.events);
-    ordered(jobs, PieceEncoder::new, |encoder, piece: Piece| encoder.encode(&piece), consume, |submit| {
-        merged = merge_pieces(extraction, spill, scratch, submit)?;
+    ordered(jobs, PieceEncoder::new, |encoder, piece: Piece<'_>| encoder.encode(&piece), consume, |submit| {
+        merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
         Ok(())
     })?;
     file.finish()?;
@@ -329,7 +403,7 @@ pub fn write_text(
         csv::write_header(EVENT_COLUMNS.iter().map(|column| column.name), &mut header);
         out.write_all(&header).map_err(fail)?;
     }
-    let work = |(): &mut (), piece: Piece| {
+    let work = |(): &mut (), piece: Piece<'_>| {
         let mut text = Vec::new();
         for row in piece.rows() {
             write_text_row(format, event_cells(&row.decode()), &mut text);
@@ -337,8 +411,9 @@ pub fn write_text(
         Ok(text)
     };
     let mut merged = Merged::default();
+    let rows = sorted(extraction.rows, jobs)?;
     ordered(jobs, || (), work, |text: Vec<u8>| out.write_all(&text).map_err(fail), |submit| {
-        merged = merge_pieces(extraction, spill, scratch, submit)?;
+        merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
         Ok(())
     })?;
     out.flush().map_err(fail)?;

@@ -30,7 +30,7 @@ impl Worker {
         let fail = |error| Error::table(Path::new("Arrow stream"), "build columns", error);
         let mut batches = Vec::new();
         for row in self.buffer.rows.iter() {
-            self.builder.push(&row.decode());
+            self.builder.push(&row);
             if self.builder.len() == BATCH {
                 batches.push(self.builder.finish().map_err(fail)?);
             }

@@ -28,7 +28,7 @@ fn existing(args: &AnalyzeArgs) -> Existing {
 ///
 /// # Errors
 /// When an argument, an input path, the output or the library is not usable.
-pub fn run(args: &AnalyzeArgs) -> Result<Exit> {
+pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     let started = now();
     let display = Display::new(&args.display);
     let settings = config::extraction(&args.filters, &args.resources)?;

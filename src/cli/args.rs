@@ -10,17 +10,17 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood (listed and counted);\n3 --fail-on was met.\n\nThe network is never used.")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Read archives and write a case: events, timelines, exposure, findings.
-    #[command(after_help = "Examples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail analyze logs.zip trail.json.gz --out case --since 2024-05-01 --until 2024-05-08\n  keytrail analyze ./AWSLogs --out case --append        # only new files are read\n  aws s3 cp s3://bucket/key - | keytrail analyze - --out case")]
+    #[command(after_help = "Examples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail analyze logs.zip trail.json.gz --out case --since 2024-05-01 --until 2024-05-07\n  keytrail analyze ./AWSLogs --out case --append        # only new files are read\n  aws s3 cp s3://bucket/key - | keytrail analyze - --out case")]
     Analyze(Box<AnalyzeArgs>),
     /// Write only the events table: Parquet, CSV, NDJSON, or Arrow IPC on stdout.
     #[command(after_help = "Examples:\n  keytrail extract ./AWSLogs -o events.parquet\n  keytrail extract ./AWSLogs -o - --format ndjson | jq .event_name\n  find . -name '*.gz' | keytrail extract --files-from - --arrow-stream > events.arrows")]
@@ -51,60 +51,60 @@ pub enum Command {
 /// Which records are wanted.
 #[derive(Debug, Args, Default, Clone)]
 #[command(next_help_heading = "Filters")]
-pub struct FilterArgs {
+pub(crate) struct FilterArgs {
     /// Only events at or after this time (RFC 3339 or a date, UTC).
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-    /// Only events before this time (RFC 3339 or a date, UTC).
+    pub(crate) since: Option<String>,
+    /// Only events up to this time (RFC 3339, or a date for its whole day, UTC).
     #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    pub(crate) until: Option<String>,
     /// Only these accounts (glob, repeatable).
     #[arg(long, value_name = "GLOB")]
-    pub account: Vec<String>,
+    pub(crate) account: Vec<String>,
     /// Only these Regions (glob, repeatable).
     #[arg(long, value_name = "GLOB")]
-    pub region: Vec<String>,
+    pub(crate) region: Vec<String>,
     /// Only these keys: ARN, id, alias or mrk- id (glob, repeatable); other services' events stay.
     #[arg(long = "key", value_name = "GLOB")]
-    pub keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     /// Only these principals: ARN, name, id, session or access key (glob, repeatable).
     #[arg(long = "principal", value_name = "GLOB")]
-    pub principals: Vec<String>,
+    pub(crate) principals: Vec<String>,
 }
 
 /// How the machine is used.
 #[derive(Debug, Args, Clone)]
 #[command(next_help_heading = "Resources")]
-pub struct ResourceArgs {
+pub(crate) struct ResourceArgs {
     /// Worker threads; default: one per processor.
     #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
-    pub jobs: Option<usize>,
+    pub(crate) jobs: Option<usize>,
     /// Memory for rows before they are written to disk, such as 128M or 2G.
     #[arg(long, value_name = "SIZE", default_value = "128M", env = "KEYTRAIL_MEMORY")]
-    pub memory: String,
+    pub(crate) memory: String,
     /// Stop inflating a file after this many bytes, such as 100G.
     #[arg(long, value_name = "SIZE")]
-    pub max_inflated: Option<String>,
+    pub(crate) max_inflated: Option<String>,
 }
 
 /// What is shown while working.
 #[derive(Debug, Args, Clone)]
 #[command(next_help_heading = "Display")]
-pub struct DisplayArgs {
+pub(crate) struct DisplayArgs {
     /// No summary and no warnings; errors are still shown.
     #[arg(long, short = 'q')]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// No progress bar.
     #[arg(long)]
-    pub no_progress: bool,
+    pub(crate) no_progress: bool,
     /// Colors.
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub color: Color,
+    pub(crate) color: Color,
 }
 
 /// When colors are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(crate) enum Color {
     /// When stdout is a terminal and `NO_COLOR` is not set.
     Auto,
     /// Always.
@@ -115,7 +115,7 @@ pub enum Color {
 
 /// A form of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Aligned columns.
     Table,
     /// Comma-separated values, formulas defused.
@@ -131,59 +131,59 @@ pub enum Format {
 /// Which query files, with which parameters.
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Queries")]
-pub struct LibraryArgs {
+pub(crate) struct LibraryArgs {
     /// A folder of query files that are added to the library; one with the name of a built-in one replaces it (repeatable).
     #[arg(long = "queries", value_name = "DIR")]
-    pub folders: Vec<PathBuf>,
+    pub(crate) folders: Vec<PathBuf>,
     /// Set a query parameter (repeatable).
     #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// An account of your own (repeatable); default: the accounts that received the records.
     #[arg(long = "home-account", value_name = "ID")]
-    pub home_accounts: Vec<String>,
+    pub(crate) home_accounts: Vec<String>,
 }
 
 /// `keytrail analyze`.
 #[derive(Debug, Args)]
-pub struct AnalyzeArgs {
+pub(crate) struct AnalyzeArgs {
     /// Files, directories, globs, or - for stdin.
     #[arg(required_unless_present = "files_from")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Read a list of files, one per line, from this file or - for stdin.
     #[arg(long, value_name = "FILE")]
-    pub files_from: Option<PathBuf>,
+    pub(crate) files_from: Option<PathBuf>,
     /// The case folder to write.
     #[arg(long, short = 'o', value_name = "CASE")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Replace an existing case.
     #[arg(long, conflicts_with = "append")]
-    pub force: bool,
+    pub(crate) force: bool,
     /// Add new files to an existing case.
     #[arg(long)]
-    pub append: bool,
+    pub(crate) append: bool,
     /// Also write the tables in this form (csv or ndjson; repeatable).
     #[arg(long, value_enum, value_name = "FORMAT")]
-    pub format: Vec<Format>,
+    pub(crate) format: Vec<Format>,
     /// Exit with 3 when a finding of at least this severity was made.
     #[arg(long, value_enum, value_name = "SEVERITY")]
-    pub fail_on: Option<SeverityArg>,
+    pub(crate) fail_on: Option<SeverityArg>,
     /// Filters.
     #[command(flatten)]
-    pub filters: FilterArgs,
+    pub(crate) filters: FilterArgs,
     /// Queries.
     #[command(flatten)]
-    pub library: LibraryArgs,
+    pub(crate) library: LibraryArgs,
     /// Resources.
     #[command(flatten)]
-    pub resources: ResourceArgs,
+    pub(crate) resources: ResourceArgs,
     /// Display.
     #[command(flatten)]
-    pub display: DisplayArgs,
+    pub(crate) display: DisplayArgs,
 }
 
 /// A severity on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum SeverityArg {
+pub(crate) enum SeverityArg {
     /// Worth knowing.
     Info,
     /// Low.
@@ -198,125 +198,125 @@ pub enum SeverityArg {
 
 /// `keytrail extract`.
 #[derive(Debug, Args)]
-pub struct ExtractArgs {
+pub(crate) struct ExtractArgs {
     /// Files, directories, globs, or - for stdin.
     #[arg(required_unless_present = "files_from")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Read a list of files, one per line, from this file or - for stdin.
     #[arg(long, value_name = "FILE")]
-    pub files_from: Option<PathBuf>,
+    pub(crate) files_from: Option<PathBuf>,
     /// The file to write; - for stdout. Its ending gives the format unless --format does.
     #[arg(long, short = 'o', value_name = "FILE", required_unless_present = "arrow_stream", conflicts_with = "arrow_stream")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "arrow_stream")]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// Write an Arrow IPC stream to stdout, in input order and with repeated deliveries: for programs that read many parts.
     #[arg(long)]
-    pub arrow_stream: bool,
+    pub(crate) arrow_stream: bool,
     /// Replace an existing file.
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
     /// Filters.
     #[command(flatten)]
-    pub filters: FilterArgs,
+    pub(crate) filters: FilterArgs,
     /// Resources.
     #[command(flatten)]
-    pub resources: ResourceArgs,
+    pub(crate) resources: ResourceArgs,
     /// Display.
     #[command(flatten)]
-    pub display: DisplayArgs,
+    pub(crate) display: DisplayArgs,
 }
 
 /// `keytrail timeline`.
 #[derive(Debug, Args)]
-pub struct TimelineArgs {
+pub(crate) struct TimelineArgs {
     /// Archives to read when there is no case.
     #[arg(required_unless_present = "case", conflicts_with = "case")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// The case.
     #[arg(long, value_name = "CASE")]
-    pub case: Option<PathBuf>,
+    pub(crate) case: Option<PathBuf>,
     /// The subject.
     #[command(flatten)]
-    pub subject: SubjectArgs,
+    pub(crate) subject: SubjectArgs,
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// Events shown at most in a table; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 200)]
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Resources.
     #[command(flatten)]
-    pub resources: ResourceArgs,
+    pub(crate) resources: ResourceArgs,
     /// Display.
     #[command(flatten)]
-    pub display: DisplayArgs,
+    pub(crate) display: DisplayArgs,
 }
 
 /// Whose timeline.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct SubjectArgs {
+pub(crate) struct SubjectArgs {
     /// A key: ARN, id, alias or mrk- id.
     #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// A principal: ARN, role or user name, principal id, access key.
     #[arg(long, value_name = "PRINCIPAL")]
-    pub principal: Option<String>,
+    pub(crate) principal: Option<String>,
     /// A grant id.
     #[arg(long, value_name = "GRANT")]
-    pub grant: Option<String>,
+    pub(crate) grant: Option<String>,
 }
 
 /// `keytrail query`.
 #[derive(Debug, Args)]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     /// The id of a library query, a .sql file, or - for stdin.
-    pub query: String,
+    pub(crate) query: String,
     /// The case.
     #[arg(long, value_name = "CASE")]
-    pub case: PathBuf,
+    pub(crate) case: PathBuf,
     /// Print the statement that would run, and the DuckDB command line.
     #[arg(long)]
-    pub explain: bool,
+    pub(crate) explain: bool,
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// Write to this file instead of stdout (required for Parquet).
     #[arg(long, short = 'o', value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Replace an existing file.
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
     /// Queries.
     #[command(flatten)]
-    pub library: LibraryArgs,
+    pub(crate) library: LibraryArgs,
     /// Worker threads; default: one per processor.
     #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
-    pub jobs: Option<usize>,
+    pub(crate) jobs: Option<usize>,
     /// Display.
     #[command(flatten)]
-    pub display: DisplayArgs,
+    pub(crate) display: DisplayArgs,
 }
 
 /// `keytrail queries`.
 #[derive(Debug, Args)]
-pub struct QueriesArgs {
+pub(crate) struct QueriesArgs {
     /// What to do; default: list.
     #[command(subcommand)]
-    pub command: Option<QueriesCommand>,
+    pub(crate) command: Option<QueriesCommand>,
     /// A folder of query files that are added to the library (repeatable).
     #[arg(long = "queries", value_name = "DIR", global = true)]
-    pub folders: Vec<PathBuf>,
+    pub(crate) folders: Vec<PathBuf>,
     /// The form of the list.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table, global = true)]
-    pub format: Format,
+    pub(crate) format: Format,
 }
 
 /// What to do with the library.
 #[derive(Debug, Subcommand)]
-pub enum QueriesCommand {
+pub(crate) enum QueriesCommand {
     /// List the queries with severity and ATT&CK techniques.
     List,
     /// Explain one query and print its SQL.
@@ -333,15 +333,15 @@ pub enum QueriesCommand {
 
 /// `keytrail schema`.
 #[derive(Debug, Args)]
-pub struct SchemaArgs {
+pub(crate) struct SchemaArgs {
     /// The form.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = SchemaFormat::Markdown)]
-    pub format: SchemaFormat,
+    pub(crate) format: SchemaFormat,
 }
 
 /// A form of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
+pub(crate) enum SchemaFormat {
     /// Column lists for Spark's `schema(...)`.
     SparkDdl,
     /// `CREATE VIEW` statements for DuckDB.

@@ -14,7 +14,7 @@ use std::io::IsTerminal;
 const MAX_RECORD: usize = 16 << 20;
 
 /// Parses `128M`, `2G`, `500000`.
-pub fn size(text: &str) -> Result<u64> {
+pub(crate) fn size(text: &str) -> Result<u64> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().with_context(|| format!("{text}: expected a size such as 128M or 2G"))?;
@@ -30,17 +30,17 @@ pub fn size(text: &str) -> Result<u64> {
 }
 
 /// Worker threads.
-pub fn jobs(given: Option<usize>) -> usize {
+pub(crate) fn jobs(given: Option<usize>) -> usize {
     given.filter(|jobs| *jobs > 0).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// File-name filters.
-pub fn filters(args: &FilterArgs) -> Result<Filters> {
+pub(crate) fn filters(args: &FilterArgs) -> Result<Filters> {
     Ok(Filters::new(args.since.as_deref(), args.until.as_deref(), &args.account, &args.region)?)
 }
 
 /// Extraction settings.
-pub fn extraction(filters_args: &FilterArgs, resources: &ResourceArgs) -> Result<Config> {
+pub(crate) fn extraction(filters_args: &FilterArgs, resources: &ResourceArgs) -> Result<Config> {
     let names = filters(filters_args)?;
     let mut limits = Limits::for_jobs(jobs(resources.jobs));
     if let Some(text) = &resources.max_inflated {
@@ -64,20 +64,20 @@ pub fn extraction(filters_args: &FilterArgs, resources: &ResourceArgs) -> Result
 
 /// How stdout and stderr are used.
 #[derive(Debug, Clone, Copy)]
-pub struct Display {
+pub(crate) struct Display {
     /// Nothing but errors on stderr.
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Progress on stderr.
-    pub progress: bool,
+    pub(crate) progress: bool,
     /// Colors on stdout.
-    pub color: bool,
+    pub(crate) color: bool,
     /// Columns of the terminal; 0 when stdout is none.
-    pub width: usize,
+    pub(crate) width: usize,
 }
 
 impl Display {
     /// From arguments and the terminals at hand.
-    pub fn new(args: &DisplayArgs) -> Display {
+    pub(crate) fn new(args: &DisplayArgs) -> Display {
         let is_terminal = std::io::stdout().is_terminal();
         let wants_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Display {

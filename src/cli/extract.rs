@@ -73,7 +73,7 @@ impl Drop for Unfinished {
 ///
 /// # Errors
 /// When the input does not exist or the output cannot be written.
-pub fn run(args: &ExtractArgs) -> Result<Exit> {
+pub(crate) fn run(args: &ExtractArgs) -> Result<Exit> {
     let display = Display::new(&args.display);
     let settings = config::extraction(&args.filters, &args.resources)?;
     let found = |settings: &Config| -> Result<Discovery> {

@@ -6,7 +6,11 @@
 mod args;
 mod config;
 mod progress;
+mod analyze;
 mod extract;
+mod timeline;
+mod query;
+mod queries;
 mod schema;
 mod summary;
 
@@ -18,7 +22,7 @@ use std::process::ExitCode;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: done.
     Done,
     /// 1: could not run.
@@ -44,7 +48,7 @@ impl From<Exit> for ExitCode {
 ///
 /// # Errors
 /// When stdout cannot be written; a broken pipe is recognised by [`run`].
-pub fn print(text: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_ref())?;
     out.flush()?;
@@ -52,7 +56,7 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<()> {
 }
 
 /// Writes a line to stderr. There is nothing left to do when stderr is gone.
-pub fn note(text: impl AsRef<str>) {
+pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
@@ -64,7 +68,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Runs the command in `argv`.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -74,11 +78,14 @@ pub fn run() -> ExitCode {
         }
     };
     let result = match &cli.command {
+        Command::Analyze(args) => analyze::run(args),
         Command::Extract(args) => extract::run(args),
+        Command::Timeline(args) => timeline::run(args),
+        Command::Query(args) => query::run(args),
+        Command::Queries(args) => queries::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man => man(),
-        _ => Ok(Exit::Done),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -8,7 +8,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use keytrail::pipeline::{InputRow, Totals};
 
 /// A bar over the bytes of all inputs.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     totals: Totals,
     shown: u64,
@@ -16,7 +16,7 @@ pub struct Progress {
 
 impl Progress {
     /// A bar for `bytes` bytes; it shows nothing unless `display` wants progress.
-    pub fn new(display: Display, bytes: u64) -> Progress {
+    pub(crate) fn new(display: Display, bytes: u64) -> Progress {
         let bar = if display.progress { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
         let template = "{elapsed_precise} {bar:24} {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -26,7 +26,7 @@ impl Progress {
     }
 
     /// Counts one input.
-    pub fn input(&mut self, input: &InputRow) {
+    pub(crate) fn input(&mut self, input: &InputRow) {
         self.totals.add(input);
         // A redraw per small file would cost more than reading it.
         if self.totals.files - self.shown >= 64 || self.totals.bytes.saturating_sub(self.bar.position()) > 4 << 20 {
@@ -38,7 +38,7 @@ impl Progress {
     }
 
     /// Replaces the bar by what is being done now.
-    pub fn stage(&self, stage: &'static str) {
+    pub(crate) fn stage(&self, stage: &'static str) {
         if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {msg}") {
             self.bar.set_style(style);
         }
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// Removes the bar.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

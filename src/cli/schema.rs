@@ -86,7 +86,7 @@ fn ddl(format: SchemaFormat) -> String {
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn run(args: &SchemaArgs) -> Result<Exit> {
+pub(crate) fn run(args: &SchemaArgs) -> Result<Exit> {
     print(match args.format {
         SchemaFormat::Markdown => markdown(),
         format => ddl(format),

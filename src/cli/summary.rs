@@ -13,14 +13,14 @@ const SHOWN: usize = 10;
 
 /// Inputs that were not understood.
 #[derive(Debug, Default)]
-pub struct Problems {
+pub(crate) struct Problems {
     count: u64,
     lines: Vec<String>,
 }
 
 impl Problems {
     /// Starts with what discovery could not look at.
-    pub fn new(found: &Discovery) -> Problems {
+    pub(crate) fn new(found: &Discovery) -> Problems {
         let mut problems = Problems::default();
         for (path, problem) in &found.problems {
             problems.push(path, &problem.to_string());
@@ -29,7 +29,7 @@ impl Problems {
     }
 
     /// Adds an input's problem, if it has one.
-    pub fn add(&mut self, input: &InputRow) {
+    pub(crate) fn add(&mut self, input: &InputRow) {
         if let Some(problem) = &input.problem {
             self.push(&input.path, problem);
         }
@@ -43,12 +43,12 @@ impl Problems {
     }
 
     /// True when some input was not understood.
-    pub fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.count > 0
     }
 
     /// The lines to show; empty when there are none.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for line in &self.lines {
             text.push_str(&format!("warning: {line}\n"));
@@ -62,7 +62,7 @@ impl Problems {
 }
 
 /// `1234567` as `1,234,567`.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
@@ -72,7 +72,7 @@ fn plural(number: u64, noun: &str) -> String {
 }
 
 /// What was read and what became of it.
-pub fn extraction(found: &Discovery, totals: &Totals, merged: &Merged) -> String {
+pub(crate) fn extraction(found: &Discovery, totals: &Totals, merged: &Merged) -> String {
     let mut text = format!(
         "{} ({}), {}: {} ({} KMS, {} adjacent), {} repeated deliveries",
         plural(totals.files, "file"),
@@ -113,7 +113,7 @@ pub fn extraction(found: &Discovery, totals: &Totals, merged: &Merged) -> String
 }
 
 /// The one line that a program reading `--arrow-stream` can parse: JSON.
-pub fn stream_line(totals: &Totals, rows: u64, problems: &Problems) -> String {
+pub(crate) fn stream_line(totals: &Totals, rows: u64, problems: &Problems) -> String {
     serde_json::json!({
         "files": totals.files, "bytes": totals.bytes, "records": totals.records, "rows": rows,
         "filtered": totals.filtered, "inputs_with_problems": problems.count, "problems": problems.lines,

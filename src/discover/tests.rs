@@ -219,7 +219,7 @@ mod unix {
     #[test]
     fn an_unreadable_directory_is_a_problem_and_the_rest_is_listed() {
         let root = folder(&["a/1", "b/2"]);
-        fs::set_permissions(root.path().join("a"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.path().join("a"), fs::Permissions::from_mode(0o000)).unwrap();
         if fs::read_dir(root.path().join("a")).is_ok() {
             return; // Root reads everything.
         }

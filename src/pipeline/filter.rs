@@ -12,7 +12,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 pub struct RecordFilter {
     /// Earliest event time, microseconds since 1970-01-01 UTC, inclusive.
     pub since: Option<i64>,
-    /// Latest event time, exclusive.
+    /// Latest event time, inclusive.
     pub until: Option<i64>,
     /// On `account_id`.
     pub accounts: Option<GlobSet>,
@@ -57,7 +57,7 @@ impl RecordFilter {
         let time = event.event_time.unwrap_or_default();
         let is_kms = event.event_source.as_deref() == Some("kms.amazonaws.com");
         self.since.is_none_or(|since| time >= since)
-            && self.until.is_none_or(|until| time < until)
+            && self.until.is_none_or(|until| time <= until)
             && passes(self.accounts.as_ref(), &[&event.account_id])
             && passes(self.regions.as_ref(), &[&event.region])
             && (!is_kms
@@ -97,10 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_exclusive_and_the_start_is_not() {
+    fn both_ends_belong_to_the_window() {
         let filter = |since, until| RecordFilter { since: Some(since), until: Some(until), ..RecordFilter::default() };
-        assert!(filter(100, 101).accepts(&event()));
-        assert!(!filter(0, 100).accepts(&event()));
+        assert!(filter(100, 100).accepts(&event()));
+        assert!(!filter(0, 99).accepts(&event()));
         assert!(!filter(101, 200).accepts(&event()));
     }
 

@@ -5,3 +5,4 @@ pub mod table;
 pub mod library;
 pub mod findings;
 pub mod engine;
+pub mod guard;

@@ -15,7 +15,7 @@ use super::embedded::{self, Content};
 use super::ledger::{Ledger, Seen};
 use super::recovery::{self, Found, Limit, Starts};
 use super::structural::{self, Brackets, Engine, Nest};
-use super::text::{self, MAX_NAME, Window, behind_string, is_separator};
+use super::text::{self, MAX_NAME, Window, behind_string, ends_value, is_separator};
 use crate::error::ProblemKind;
 
 /// How nearly every record begins.
@@ -211,8 +211,10 @@ impl Walker {
     /// Walks as far as the window allows.
     pub(super) fn run(&mut self, window: &Window<'_>, sink: &mut dyn Sink) {
         loop {
-            let (view, cut) = self.view(window);
-            if self.step(&view, sink) == Flow::Go {
+            let hold = self.hold();
+            let (view, cut) = self.view(window, hold);
+            // A bound counts from what is held; when that moved, the next step may see more.
+            if self.step(&view, sink) == Flow::Go || (cut != Cut::No && self.hold() > hold) {
                 continue;
             }
             match cut {
@@ -225,8 +227,7 @@ impl Walker {
 
     /// What the next step may see: a record that has no end within its bounds is given up there, whatever the size of
     /// the chunks.
-    fn view<'a>(&mut self, window: &Window<'a>) -> (Window<'a>, Cut) {
-        let hold = self.hold();
+    fn view<'a>(&mut self, window: &Window<'a>, hold: u64) -> (Window<'a>, Cut) {
         if matches!(self.mode, Mode::Hunt(_)) || (hold == self.at && matches!(self.mode, Mode::Next)) {
             return (*window, Cut::No);
         }
@@ -442,8 +443,9 @@ impl Walker {
     fn in_object(&mut self, view: &Window<'_>) -> Flow {
         let rest = view.from(self.at);
         let space = rest.iter().position(|byte| !is_separator(*byte)).unwrap_or(rest.len());
+        let is_behind = matches!(self.stack.last(), Some(Frame::Object(object)) if object.member == self.at);
         self.at += space as u64;
-        if rest.get(..space).is_some_and(|separators| separators.contains(&b',')) {
+        if is_behind || rest.get(..space).is_some_and(|separators| separators.contains(&b',')) {
             self.behind_value();
         }
         match rest.get(space) {
@@ -486,26 +488,37 @@ impl Walker {
     fn member(&mut self, view: &Window<'_>) -> Flow {
         let text = view.from(self.at);
         let text = text.get(..MAX_NAME).unwrap_or(text);
-        let Some((name, value)) = text::split_member(text) else {
-            return match embedded::string_end(text) {
-                _ if text.len() == MAX_NAME => self.failed(Cause::Broken),
-                Some(end) => match text.get(end..).unwrap_or_default().trim_ascii_start().first() {
-                    None | Some(b':') => Flow::Wait,
-                    Some(_) => self.failed(Cause::Broken),
-                },
-                None => Flow::Wait,
-            };
-        };
-        let mut meant = meaning(name);
+        let is_too_long = text.len() == MAX_NAME;
+        let more = |walker: &mut Walker| if is_too_long { walker.failed(Cause::Broken) } else { Flow::Wait };
+        let Some(end) = embedded::string_end(text) else { return more(self) };
+        let name = self.meaning(text.get(1..end - 1).unwrap_or_default());
+        if let (Name::Record, Some(Frame::Object(object))) = (&name, self.stack.last())
+            && !object.decided
+        {
+            let Object { start, hunted, .. } = *object;
+            self.stack.pop();
+            self.at = start + 1;
+            self.mode = Mode::Record { start, nest: Nest::opened(), hunted };
+            return Flow::Go;
+        }
+        match text.get(end..).unwrap_or_default().trim_ascii_start() {
+            [] => more(self),
+            [b':', behind @ ..] => match behind.trim_ascii_start() {
+                [] => more(self),
+                value @ [first, ..] => self.value(view, name, *first, self.at + (text.len() - value.len()) as u64),
+            },
+            _ => self.failed(Cause::Broken),
+        }
+    }
+
+    fn meaning(&mut self, name: &[u8]) -> Name {
         if name.contains(&b'\\') {
             self.unescaped.clear();
             if embedded::unescape(name, &mut self.unescaped).is_some() {
-                meant = meaning(&self.unescaped);
+                return meaning(&self.unescaped);
             }
         }
-        let first = text.get(value).copied().unwrap_or_default();
-        let value = self.at + value as u64;
-        self.value(view, meant, first, value)
+        meaning(name)
     }
 
     fn failed(&mut self, cause: Cause) -> Flow {
@@ -519,15 +532,8 @@ impl Walker {
         let is_room = self.stack.len() < MAX_FRAMES;
         let Some(Frame::Object(object)) = self.stack.last_mut() else { return Flow::Wait };
         object.member = name_start;
-        let (start, hunted, decided) = (object.start, object.hunted, object.decided);
         self.at = value + 1;
         match (name, first) {
-            (Name::Record, _) if !decided => {
-                self.stack.pop();
-                self.at = start + 1;
-                self.mode = Mode::Record { start, nest: Nest::opened(), hunted };
-                return Flow::Go;
-            }
             (Name::Elements(place), b'[') if is_room => {
                 object.decided = true;
                 self.ledger.saw(if place == Place::Outer { Seen::Envelope } else { Seen::Other });
@@ -589,6 +595,9 @@ impl Walker {
             self.mode = Mode::Pass { value, report };
             return Flow::Wait;
         };
+        if report.is_some() && !ends_value(text, end) {
+            return if end < text.len() || view.last { self.failed(Cause::Garbage) } else { Flow::Wait };
+        }
         self.at += end as u64;
         self.mode = Mode::Next;
         if let Some(start) = report {
@@ -599,11 +608,16 @@ impl Walker {
 
     /// Goes on through a string that may hold a record, and opens it at its end.
     fn in_string(&mut self, view: &Window<'_>, start: u64, must: bool, sink: &mut dyn Sink) -> Flow {
+        let text = view.from(self.at);
         let mut walked = 0;
-        let Some(end) = behind_string(view.from(self.at), &mut walked) else {
+        let Some(end) = behind_string(text, &mut walked) else {
             self.at += walked as u64;
             return Flow::Wait;
         };
+        if !ends_value(text, end) {
+            // A string that lost its quote ends in a neighbor.
+            return if end < text.len() || view.last { self.failed(Cause::Broken) } else { Flow::Wait };
+        }
         self.at += end as u64;
         self.mode = Mode::Next;
         let escaped = view.slice(start + 1, self.at - 1);

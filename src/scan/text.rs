@@ -2,8 +2,6 @@
 //!
 //! In: part of the text, of which more may follow. Out: lengths, or that it takes more text to tell.
 
-use super::embedded;
-
 /// Longest member name with the space around its colon, in bytes.
 pub(super) const MAX_NAME: usize = 64 << 10;
 
@@ -48,14 +46,9 @@ pub(super) fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',')
 }
 
-/// The name of a member and the index of its value's first byte; `None` when the text ends before or is no member.
-pub(super) fn split_member(text: &[u8]) -> Option<(&[u8], usize)> {
-    let end = embedded::string_end(text)?;
-    let value = text.get(end..)?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-    if value.is_empty() {
-        return None;
-    }
-    Some((text.get(1..end - 1)?, text.len() - value.len()))
+/// True when what stands at `end` can follow a value.
+pub(super) fn ends_value(text: &[u8], end: usize) -> bool {
+    text.get(end).is_some_and(|byte| is_separator(*byte) || matches!(byte, b'}' | b']'))
 }
 
 /// The index behind the quote that ends a string whose inside begins `text`; else moves `walked` as far as the string is

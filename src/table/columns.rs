@@ -5,7 +5,8 @@
 //! a value is.
 
 use crate::schema::{Column, EVENT_COLUMNS, Event, Kind, for_each_event_column};
-use arrow_array::builder::{BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use crate::table::row::{Columns, Row};
+use arrow_array::builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
@@ -41,9 +42,26 @@ macro_rules! builder_type {
     (Date) => { Date32Builder };
 }
 
-macro_rules! append {
-    (Text, $builder:expr, $value:expr) => { $builder.append_option($value.as_deref()) };
-    ($kind:ident, $builder:expr, $value:expr) => { $builder.append_option($value) };
+macro_rules! column_builder_type {
+    (Text) => { BinaryBuilder };
+    ($kind:ident) => { builder_type!($kind) };
+}
+
+macro_rules! read_column {
+    (Text, $columns:expr) => { $columns.text() };
+    (Boolean, $columns:expr) => { $columns.boolean() };
+    (Date, $columns:expr) => { $columns.date() };
+    ($kind:ident, $columns:expr) => { $columns.integer() };
+}
+
+macro_rules! finish_column {
+    (Text, $builder:expr, $rows:expr) => {{
+        let length = $builder.values_slice().len();
+        // The next batch will be about as large: growing each column again from nothing costs more than filling it.
+        let next = BinaryBuilder::with_capacity($rows, length + length / 8);
+        Arc::new(StringArray::try_from_binary(std::mem::replace(&mut $builder, next).finish())?)
+    }};
+    ($kind:ident, $builder:expr, $rows:expr) => { Arc::new($builder.finish()) };
 }
 
 macro_rules! define_builder {
@@ -52,25 +70,41 @@ macro_rules! define_builder {
         #[derive(Debug, Default)]
         pub struct EventsBuilder {
             rows: usize,
-            $($name: builder_type!($kind),)*
+            $($name: column_builder_type!($kind),)*
         }
 
         impl EventsBuilder {
-            /// Appends one row.
+            /// Appends one row. Columns without a value are not touched: their NULLs are filled in later, many at once,
+            /// because about half of all values are NULL.
             #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
-            pub fn push(&mut self, event: &Event<'_>) {
+            pub fn push(&mut self, row: &Row<'_>) {
+                let mut columns = Columns::new(row);
+                $(
+                    if columns.next_is_present() {
+                        let missing = self.rows - self.$name.len();
+                        if missing > 0 {
+                            self.$name.append_nulls(missing);
+                        }
+                        self.$name.append_value(read_column!($kind, columns));
+                    }
+                )*
                 self.rows += 1;
-                $(append!($kind, self.$name, event.$name);)*
             }
 
             /// The rows so far as one batch; the builder is empty afterwards.
             ///
             /// # Errors
-            /// None in practice: the columns are made from the schema.
+            /// When a row has text that is not UTF-8, which only a damaged run on disk can have.
             #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
             pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-                self.rows = 0;
-                let columns: Vec<ArrayRef> = vec![$(Arc::new(self.$name.finish()),)*];
+                let rows = std::mem::take(&mut self.rows);
+                $(
+                    let missing = rows - self.$name.len();
+                    if missing > 0 {
+                        self.$name.append_nulls(missing);
+                    }
+                )*
+                let columns: Vec<ArrayRef> = vec![$(finish_column!($kind, self.$name, rows),)*];
                 RecordBatch::try_new(EVENTS_SCHEMA.clone(), columns)
             }
         }

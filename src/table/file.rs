@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
@@ -21,9 +21,14 @@ use std::sync::Arc;
 /// Rows in a row group. Small enough that a few of them in memory do not matter, large enough to compress well.
 pub const ROW_GROUP: usize = 16 << 10;
 
+/// Columns of random digits: neither a dictionary nor compression gains anything.
+const RANDOM_COLUMNS: [&str; 5] = ["event_id", "request_id", "shared_event_id", "content_hash", "sha256"];
+
 /// Columns whose values hardly repeat: a dictionary would be built only to be thrown away.
-const UNIQUE_COLUMNS: [&str; 6] =
-    ["event_id", "request_id", "shared_event_id", "content_hash", "record_no", "sha256"];
+const UNIQUE_COLUMNS: [&str; 3] = ["record_no", "request_parameters", "encryption_context"];
+
+/// Numbers that grow by little from row to row.
+const GROWING_COLUMNS: [&str; 2] = ["event_time", "event_epoch"];
 
 /// Columns that readers prune by. Statistics of the others cost time and are never asked for.
 const PRUNED_COLUMNS: [&str; 9] = [
@@ -38,8 +43,14 @@ fn properties() -> WriterPropertiesPtr {
         .set_dictionary_page_size_limit(256 << 10)
         .set_offset_index_disabled(true)
         .set_statistics_enabled(EnabledStatistics::None);
-    for column in UNIQUE_COLUMNS {
-        builder = builder.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    for column in RANDOM_COLUMNS {
+        builder = builder.set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED);
+    }
+    for column in RANDOM_COLUMNS.iter().chain(&UNIQUE_COLUMNS).chain(&GROWING_COLUMNS) {
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(*column), false);
+    }
+    for column in GROWING_COLUMNS {
+        builder = builder.set_column_encoding(ColumnPath::from(column), Encoding::DELTA_BINARY_PACKED);
     }
     for column in PRUNED_COLUMNS {
         builder = builder.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::Chunk);

@@ -4,7 +4,7 @@
 //! their text. Columns are built only once, at the very end, when the order of rows is known: shuffling some ninety Arrow
 //! columns twice costs more than inflating the archives.
 //!
-//! Layout, little endian: a byte that is 1 for KMS events, the content hash, the presence bits of all columns, then each present value in table order (text as a four-byte
+//! Layout, little endian: a byte of flags, the content hash, the presence bits of all columns, then each present value in table order (text as a four-byte
 //! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
 //! decoding; the provenance columns come last.
 
@@ -22,6 +22,11 @@ for_each_event_column!(count_columns);
 
 /// Bytes before the presence bits.
 const HEADER: usize = 1 + size_of::<i64>();
+
+/// Flag of an event of KMS itself.
+const IS_KMS: u8 = 1;
+/// Flag of an event with child rows.
+const HAS_CHILDREN: u8 = 2;
 
 /// `eventSource` of KMS.
 const KMS: &str = "kms.amazonaws.com";
@@ -106,7 +111,8 @@ macro_rules! define_codec {
         /// Appends `event` to `buffer` as one row. Its `event_id` and `event_time` must be set.
         #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
         pub fn encode(event: &Event<'_>, buffer: &mut Vec<u8>) {
-            buffer.push(u8::from(event.event_source.as_deref() == Some(KMS)));
+            let is_kms = event.event_source.as_deref() == Some(KMS);
+            buffer.push(if is_kms { IS_KMS } else { 0 } | if has_children(event) { HAS_CHILDREN } else { 0 });
             buffer.extend_from_slice(&event.content_hash.unwrap_or_default().to_le_bytes());
             let start = buffer.len();
             buffer.resize(start + PRESENCE, 0);
@@ -144,7 +150,9 @@ macro_rules! define_codec {
                     column += 1;
                 )*
                 debug_assert_eq!(column.div_ceil(8), PRESENCE);
-                decode_children(&mut event, &mut input);
+                if self.has_children() {
+                    decode_children(&mut event, &mut input);
+                }
                 event
             }
         }
@@ -152,16 +160,17 @@ macro_rules! define_codec {
 }
 for_each_event_column!(define_codec);
 
-fn encode_children(event: &Event<'_>, out: &mut Out<'_>) {
-    if event.policy_entries.is_empty()
+fn has_children(event: &Event<'_>) -> bool {
+    !(event.policy_entries.is_empty()
         && event.tag_entries.is_empty()
         && event.foreign_keys.is_empty()
-        && event.trail_selectors.is_empty()
-    {
-        out.0.push(0);
+        && event.trail_selectors.is_empty())
+}
+
+fn encode_children(event: &Event<'_>, out: &mut Out<'_>) {
+    if !has_children(event) {
         return;
     }
-    out.0.push(1);
     out.count(event.policy_entries.len());
     for entry in &event.policy_entries {
         out.text(&entry.effect);
@@ -193,9 +202,6 @@ fn encode_children(event: &Event<'_>, out: &mut Out<'_>) {
 }
 
 fn decode_children<'a>(event: &mut Event<'a>, input: &mut In<'a>) {
-    if input.array() != [1u8] {
-        return;
-    }
     for _ in 0..input.rows() {
         event.policy_entries.push(PolicyEntry {
             effect: Cow::Borrowed(input.text()),
@@ -230,6 +236,46 @@ fn decode_children<'a>(event: &mut Event<'a>, input: &mut In<'a>) {
     }
 }
 
+/// Reads the columns of a row one after the other, in table order, without making an event: text stays bytes, because a
+/// whole column can be checked for UTF-8 at once, which is many times faster than each value.
+pub(super) struct Columns<'a> {
+    presence: &'a [u8],
+    input: In<'a>,
+    column: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(row: &Row<'a>) -> Columns<'a> {
+        let mut input = In(row.0);
+        input.take(HEADER);
+        Columns { presence: input.take(PRESENCE), input, column: 0 }
+    }
+
+    /// Moves to the next column; true when it has a value, which must then be read.
+    pub(super) fn next_is_present(&mut self) -> bool {
+        let column = self.column;
+        self.column += 1;
+        self.presence.get(column / 8).is_some_and(|byte| byte & (1 << (column % 8)) != 0)
+    }
+
+    pub(super) fn text(&mut self) -> &'a [u8] {
+        let length = self.input.count();
+        self.input.take(length)
+    }
+
+    pub(super) fn boolean(&mut self) -> bool {
+        self.input.array() == [1u8]
+    }
+
+    pub(super) fn integer(&mut self) -> i64 {
+        i64::from_le_bytes(self.input.array())
+    }
+
+    pub(super) fn date(&mut self) -> i32 {
+        i32::from_le_bytes(self.input.array())
+    }
+}
+
 impl<'a> Row<'a> {
     /// The event id, without decoding the rest.
     pub fn event_id(&self) -> &'a [u8] {
@@ -250,7 +296,16 @@ impl<'a> Row<'a> {
 
     /// True for an event of KMS itself, as opposed to an adjacent one.
     pub fn is_kms(&self) -> bool {
-        self.0.first() == Some(&1)
+        self.flags() & IS_KMS != 0
+    }
+
+    /// True when the event has child rows.
+    pub fn has_children(&self) -> bool {
+        self.flags() & HAS_CHILDREN != 0
+    }
+
+    fn flags(&self) -> u8 {
+        self.0.first().copied().unwrap_or(0)
     }
 
     /// The hash of the whole record, without decoding the rest.
@@ -268,13 +323,6 @@ impl<'a> Row<'a> {
                 let (a, b) = (self.decode(), other.decode());
                 (a.source_file, a.record_no).cmp(&(b.source_file, b.record_no))
             })
-    }
-
-    /// True when both rows are deliveries of one record: same id, same time, same content.
-    pub fn is_same_record(&self, other: &Row<'_>) -> bool {
-        self.event_id() == other.event_id()
-            && self.event_time() == other.event_time()
-            && self.content_hash() == other.content_hash()
     }
 }
 

@@ -271,11 +271,36 @@ pub enum Fate {
     Conflict,
 }
 
-/// Hands all rows to `each` in the order of the events table, with their fate. Sorts `rows` first.
+/// Tells what becomes of each row, in the order of the events table.
+#[derive(Debug, Default)]
+struct Judge {
+    kept: Option<(i64, i64)>,
+    kept_id: Vec<u8>,
+}
+
+impl Judge {
+    fn fate(&mut self, row: Row<'_>) -> Fate {
+        let (time, content) = (row.event_time(), row.content_hash());
+        let fate = match self.kept {
+            Some((kept_time, _)) if kept_time != time || self.kept_id != row.event_id() => Fate::Kept,
+            Some((_, kept_content)) if kept_content == content => Fate::Duplicate,
+            Some(_) => Fate::Conflict,
+            None => Fate::Kept,
+        };
+        if fate != Fate::Duplicate {
+            self.kept = Some((time, content));
+            self.kept_id.clear();
+            self.kept_id.extend_from_slice(row.event_id());
+        }
+        fate
+    }
+}
+
+/// Hands all rows to `each` in the order of the events table, with their fate. `rows` must be sorted.
 ///
 /// # Errors
 /// When a run cannot be read or written, and whatever `each` returns.
-pub fn merge(rows: &mut [Rows], mut runs: Vec<Run>, spill: &Spill, mut each: impl FnMut(Row<'_>, Fate) -> Result<()>) -> Result<()> {
+pub fn merge(rows: &[Rows], mut runs: Vec<Run>, spill: &Spill, mut each: impl FnMut(Row<'_>, Fate) -> Result<()>) -> Result<()> {
     while runs.len() > FAN_IN {
         let group: Vec<Run> = runs.drain(..FAN_IN).collect();
         let mut writer = spill.create()?;
@@ -283,29 +308,39 @@ pub fn merge(rows: &mut [Rows], mut runs: Vec<Run>, spill: &Spill, mut each: imp
         merge_cursors(cursors, |row| writer.push(row))?;
         runs.push(writer.finish()?);
     }
-    for rows in rows.iter_mut() {
-        rows.sort();
-    }
     let mut cursors: Vec<Cursor<'_>> = rows.iter().map(|rows| Cursor::Memory { rows, at: 0 }).collect();
     for run in &runs {
         cursors.push(Cursor::open(run)?);
     }
-    let mut kept: Vec<u8> = Vec::new();
-    merge_cursors(cursors, |row| {
-        let before = Row(&kept);
-        let fate = if kept.is_empty() || before.event_time() != row.event_time() || before.event_id() != row.event_id() {
-            Fate::Kept
-        } else if before.is_same_record(&row) {
-            Fate::Duplicate
-        } else {
-            Fate::Conflict
-        };
-        if fate != Fate::Duplicate {
-            kept.clear();
-            kept.extend_from_slice(row.0);
+    let mut judge = Judge::default();
+    merge_cursors(cursors, |row| each(row, judge.fate(row)))
+}
+
+/// The same for rows that are all in memory and sorted: `each` may keep the rows it is given.
+///
+/// # Errors
+/// Whatever `each` returns.
+pub fn merge_in_memory<'r>(rows: &'r [Rows], mut each: impl FnMut(Row<'r>, Fate) -> Result<()>) -> Result<()> {
+    let mut heads: Vec<std::iter::Peekable<_>> = rows.iter().map(|rows| rows.index.iter().map(|entry| (entry, rows.entry_row(entry))).peekable()).collect();
+    let mut judge = Judge::default();
+    // There are as many sequences as threads: looking at each head is as fast as a heap.
+    loop {
+        let mut smallest: Option<(usize, Entry, Row<'r>)> = None;
+        for (number, head) in heads.iter_mut().enumerate() {
+            let Some((entry, row)) = head.peek() else { continue };
+            let is_smaller = smallest.as_ref().is_none_or(|(_, least, least_row)| {
+                (entry.time, entry.id_prefix).cmp(&(least.time, least.id_prefix)).then_with(|| row.compare(least_row)) == Ordering::Less
+            });
+            if is_smaller {
+                smallest = Some((number, **entry, *row));
+            }
         }
-        each(row, fate)
-    })
+        let Some((number, _, row)) = smallest else { return Ok(()) };
+        if let Some(head) = heads.get_mut(number) {
+            head.next();
+        }
+        each(row, judge.fate(row))?;
+    }
 }
 
 fn merge_cursors(cursors: Vec<Cursor<'_>>, mut each: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
@@ -348,6 +383,7 @@ mod tests {
     }
 
     fn collect(rows: &mut [Rows], runs: Vec<Run>, spill: &Spill) -> Vec<(i64, String, String, Fate)> {
+        rows.iter_mut().for_each(Rows::sort);
         let mut out = Vec::new();
         merge(rows, runs, spill, |row, fate| {
             let event = row.decode();
@@ -367,7 +403,8 @@ mod tests {
         push(&mut a, 1, "e1", 7, "b.json");
         push(&mut b, 1, "e1", 7, "a.json");
         push(&mut b, 2, "e2", 8, "c.json");
-        let in_memory = collect(&mut [a, b], Vec::new(), &spill);
+        let mut rows = [a, b];
+        let in_memory = collect(&mut rows, Vec::new(), &spill);
         let expected = vec![
             (1, "e1".to_owned(), "a.json".to_owned(), Fate::Kept),
             (1, "e1".to_owned(), "b.json".to_owned(), Fate::Duplicate),
@@ -375,6 +412,13 @@ mod tests {
             (2, "e2".to_owned(), "c.json".to_owned(), Fate::Conflict),
         ];
         assert_eq!(in_memory, expected);
+        let mut again = Vec::new();
+        merge_in_memory(&rows, |row, fate| {
+            again.push((row.event_time(), fate));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(again, expected.iter().map(|(time, _, _, fate)| (*time, *fate)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/service/app";
 pub(crate) const ALICE: &str = "arn:aws:iam::111122223333:user/Alice";
 pub(crate) const BOB: &str = "arn:aws:iam::444455556666:user/Bob";
 
-/// Records a delivered file holds.
+/// Files in which the corpus is delivered.
 pub(crate) const FILES: usize = 5;
 
 /// The id of record `n`.
@@ -41,7 +41,22 @@ pub(crate) struct Call {
 impl Call {
     /// The record as CloudTrail would write it: compact.
     pub(crate) fn text(&self) -> String {
-        let Self { n, time, source, name, account, region, identity, ip, agent, read_only, request, response, keys, more } = self;
+        let Self {
+            n,
+            time,
+            source,
+            name,
+            account,
+            region,
+            identity,
+            ip,
+            agent,
+            read_only,
+            request,
+            response,
+            keys,
+            more,
+        } = self;
         let resource = |arn: &&str| {
             let owner = arn.split(':').nth(4).unwrap();
             format!("{{\"accountId\":\"{owner}\",\"type\":\"AWS::KMS::Key\",\"ARN\":\"{arn}\"}}")
@@ -152,7 +167,8 @@ pub(crate) fn decrypt(n: u32) -> Call {
         ip: "192.0.2.10",
         agent: "aws-cli/2.15.0".to_owned(),
         read_only: true,
-        request: "{\"encryptionContext\":{\"tenant\":\"blue\"},\"encryptionAlgorithm\":\"SYMMETRIC_DEFAULT\"}".to_owned(),
+        request: "{\"encryptionContext\":{\"tenant\":\"blue\"},\"encryptionAlgorithm\":\"SYMMETRIC_DEFAULT\"}"
+            .to_owned(),
         response: "null".to_owned(),
         keys: vec![KEY_A],
         more: String::new(),
@@ -184,7 +200,10 @@ fn administration() -> Vec<Call> {
     );
     let grant = "{\"keyId\":\"0987dcba-09fe-87dc-65ba-ab0987654321\",\"granteePrincipal\":\"arn:aws:iam::444455556666:user/Bob\",\
                  \"operations\":[\"Encrypt\",\"Decrypt\"],\"constraints\":{\"encryptionContextSubset\":{\"tenant\":\"blue\"}}}";
-    let doomed = format!("{{\"keyId\":{},\"deletionDate\":\"May 8, 2024, 11:02:03 AM\",\"keyState\":\"PendingDeletion\",\"pendingWindowInDays\":7}}", quoted(KEY_B));
+    let doomed = format!(
+        "{{\"keyId\":{},\"deletionDate\":\"May 8, 2024, 11:02:03 AM\",\"keyState\":\"PendingDeletion\",\"pendingWindowInDays\":7}}",
+        quoted(KEY_B)
+    );
     let created = format!(
         "{{\"keyMetadata\":{{\"aWSAccountId\":\"111122223333\",\"keyId\":\"0987dcba-09fe-87dc-65ba-ab0987654321\",\"arn\":{},\
          \"keySpec\":\"SYMMETRIC_DEFAULT\",\"keyUsage\":\"ENCRYPT_DECRYPT\",\"origin\":\"AWS_KMS\",\"multiRegion\":false}}}}",
@@ -247,7 +266,8 @@ fn uses() -> Vec<Call> {
 fn adjacent() -> Vec<Call> {
     let selectors = "{\"trailName\":\"main\",\"eventSelectors\":[{\"readWriteType\":\"All\",\"includeManagementEvents\":true,\
                      \"excludeManagementEventSources\":[\"kms.amazonaws.com\"]}]}";
-    let volume = format!("{{\"size\":\"8\",\"zone\":\"us-east-1a\",\"encrypted\":true,\"kmsKeyId\":{}}}", quoted(KEY_MRK));
+    let volume =
+        format!("{{\"size\":\"8\",\"zone\":\"us-east-1a\",\"encrypted\":true,\"kmsKeyId\":{}}}", quoted(KEY_MRK));
     vec![
         decrypt(31).writes().from("cloudtrail.amazonaws.com", "PutEventSelectors").asks(selectors),
         decrypt(32).writes().from("ec2.amazonaws.com", "CreateVolume").asks(&volume),
@@ -259,7 +279,9 @@ fn noise() -> Vec<Call> {
     vec![
         decrypt(41).from("s3.amazonaws.com", "ListBuckets").asks("null"),
         decrypt(42).from("s3.amazonaws.com", "GetBucketAcl").agent("kms.amazonaws.com").asks("{\"bucketName\":\"x\"}"),
-        decrypt(43).from("ec2.amazonaws.com", "DescribeInstances").asks("{\"filter\":\"\\\"eventSource\\\":\\\"kms.amazonaws.com\\\"\"}"),
+        decrypt(43)
+            .from("ec2.amazonaws.com", "DescribeInstances")
+            .asks("{\"filter\":\"\\\"eventSource\\\":\\\"kms.amazonaws.com\\\"\"}"),
         decrypt(44).from("dynamodb.amazonaws.com", "ListTables").asks("{\"limit\":10}"),
         decrypt(45).from("logs.amazonaws.com", "DescribeLogGroups").asks("{\"braces\":\"]}}{[\\\\\\\"\"}"),
     ]

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A run that takes longer than this hangs: the slowest case takes a few seconds unoptimised.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One row of a table: column to value, NULL as `None`, everything else as text.
 pub(crate) type Row = BTreeMap<String, Option<String>>;
@@ -80,7 +80,8 @@ impl Run {
         let mut places = Vec::new();
         for line in self.stderr.lines().filter(|line| line.contains(file)) {
             for (at, word) in line.match_indices("byte ") {
-                let digits: String = line.get(at + word.len()..).unwrap().chars().take_while(char::is_ascii_digit).collect();
+                let digits: String =
+                    line.get(at + word.len()..).unwrap().chars().take_while(char::is_ascii_digit).collect();
                 places.extend(digits.parse::<u64>());
             }
         }

@@ -1,7 +1,7 @@
 -- title: Burst of decryption far above the principal's normal
 -- severity: medium
 -- attack: T1530, T1555.006
--- description: A principal opened much more in a short time than it ever does: in an hour more than its own median allows, or, where the evidence is too short for a baseline, more than an absolute number in ten minutes. Bulk decryption is what theft of data at rest looks like in KMS. High when calls were direct (the plaintext went to the caller itself) or when the principal is new.
+-- description: A principal opened much more in a short time than it ever does: in an hour more than its own median allows, or, where the evidence is too short for a baseline, more than an absolute number in ten minutes. Bulk decryption is what theft of data at rest looks like in KMS. High when at least half of the calls were direct (the plaintext went to the caller itself) or when the principal is new.
 -- false-positives: Batch jobs, restores, log re-ingestion, S3 inventory scans and cache flushes; a job that runs often enough is its own baseline. Services' own principals and service-linked roles are left out, and so are data keys that a service asked for in order to write.
 -- blind-spots: With S3 Bucket Keys one Decrypt opens many objects, so the volume hides. A burst that fills more than half of a principal's active hours becomes its baseline. Median and deviation include the burst itself.
 -- reads: events, repeated_copies
@@ -272,7 +272,7 @@ WITH revealing_calls AS (
     i.window_seconds,
     i.hour_count,
     CAST(FLOOR(i.med) AS BIGINT) AS usual_hourly_count,
-    CAST(FLOOR(0.6745 * (g.peak_count - i.med) / i.spread) AS BIGINT) AS robust_score,
+    CAST(FLOOR(0.6745 * (g.peak_count - i.med) / NULLIF(i.spread, 0)) AS BIGINT) AS robust_score,
     CASE
       WHEN j.seen_epoch - k.first_epoch >= l.new_principal_days * 86400
        AND g.first_epoch - j.seen_epoch < l.new_principal_days * 86400 THEN 1
@@ -294,7 +294,7 @@ SELECT
   m.principal,
   CASE WHEN m.source_ip_count = 1 THEN m.source_ip END AS source_ip,
   m.event_count,
-  CASE WHEN m.direct_count > 0 OR m.is_new = 1 THEN 'high' ELSE 'medium' END AS severity,
+  CASE WHEN m.direct_count * 2 >= m.event_count OR m.is_new = 1 THEN 'high' ELSE 'medium' END AS severity,
   m.principal || ' made ' || CAST(m.event_count AS STRING) || ' successful ' || m.operation || ' calls within '
     || CAST(m.last_epoch - m.first_epoch AS STRING) || ' seconds (keys: ' || CAST(m.key_count AS STRING) || ', named resources: '
     || CAST(m.resource_count AS STRING) || ', direct calls: ' || CAST(m.direct_count AS STRING) || ')'
