@@ -260,7 +260,8 @@ pub fn write_string(text: &str, out: &mut String) {
 /// [`JsonError`] with the byte offset when the text is not JSON or is nested deeper than 128.
 pub fn parse(text: &str) -> Result<Value<'_>, JsonError> {
     let mut parser = Parser { text, bytes: text.as_bytes(), at: 0 };
-    let value = parser.value(0)?;
+    let mut value = Value::Null;
+    parser.value(0, &mut value)?;
     parser.space();
     if parser.at == parser.bytes.len() { Ok(value) } else { Err(parser.error("text after the value")) }
 }
@@ -297,11 +298,21 @@ impl<'a> Parser<'a> {
         JsonError { offset: self.at, reason }
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline(always)]
     fn space(&mut self) {
+        // Compact JSON has none: one comparison decides.
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.spaces();
+        }
+    }
+
+    #[cold]
+    fn spaces(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
@@ -312,21 +323,24 @@ impl<'a> Parser<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+    /// Parses a value into its place: a value is some fifty bytes, and moving it from function to function costs more than
+    /// finding its end.
+    fn value(&mut self, depth: usize, place: &mut Value<'a>) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(self.error("nesting of at most 128"));
         }
         self.space();
         match self.peek() {
-            Some(b'"') => Ok(Value::String(self.string()?)),
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal("true", Value::Boolean(true)),
-            Some(b'f') => self.literal("false", Value::Boolean(false)),
-            Some(b'n') => self.literal("null", Value::Null),
-            _ => Err(self.error("a value")),
+            Some(b'"') => *place = Value::String(self.string()?),
+            Some(b'{') => return self.object(depth, place),
+            Some(b'[') => return self.array(depth, place),
+            Some(b'-' | b'0'..=b'9') => *place = self.number()?,
+            Some(b't') => *place = self.literal("true", Value::Boolean(true))?,
+            Some(b'f') => *place = self.literal("false", Value::Boolean(false))?,
+            Some(b'n') => *place = self.literal("null", Value::Null)?,
+            _ => return Err(self.error("a value")),
         }
+        Ok(())
     }
 
     fn literal(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, JsonError> {
@@ -370,7 +384,7 @@ impl<'a> Parser<'a> {
         Ok(Value::Number(self.slice(start, self.at)))
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+    fn object(&mut self, depth: usize, place: &mut Value<'a>) -> Result<(), JsonError> {
         let start = self.at;
         self.at += 1;
         let mut members = Vec::with_capacity(if depth == 0 { 24 } else { 8 });
@@ -389,8 +403,10 @@ impl<'a> Parser<'a> {
                     return Err(self.error("a colon"));
                 }
                 self.at += 1;
-                let value = self.value(depth + 1)?;
-                members.push((name, value));
+                members.push((name, Value::Null));
+                if let Some((_, value)) = members.last_mut() {
+                    self.value(depth + 1, value)?;
+                }
                 self.space();
                 match self.peek() {
                     Some(b',') => self.at += 1,
@@ -402,10 +418,11 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        Ok(Value::Object(Object { raw: self.slice(start, self.at), members }))
+        *place = Value::Object(Object { raw: self.slice(start, self.at), members });
+        Ok(())
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+    fn array(&mut self, depth: usize, place: &mut Value<'a>) -> Result<(), JsonError> {
         let start = self.at;
         self.at += 1;
         let mut items = Vec::new();
@@ -414,7 +431,10 @@ impl<'a> Parser<'a> {
             self.at += 1;
         } else {
             loop {
-                items.push(self.value(depth + 1)?);
+                items.push(Value::Null);
+                if let Some(item) = items.last_mut() {
+                    self.value(depth + 1, item)?;
+                }
                 self.space();
                 match self.peek() {
                     Some(b',') => self.at += 1,
@@ -426,7 +446,8 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        Ok(Value::Array(Array { raw: self.slice(start, self.at), items }))
+        *place = Value::Array(Array { raw: self.slice(start, self.at), items });
+        Ok(())
     }
 
     fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {

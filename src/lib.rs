@@ -21,4 +21,4 @@ pub mod table;
 pub mod output;
 pub mod pipeline;
 pub mod case;
-//pub mod query;
+pub mod query;

@@ -68,4 +68,4 @@ SELECT
   MAX(a.event_time) AS last_time
 FROM key_actions AS a
 GROUP BY a.key_arn, a.hour_epoch, a.action_class, a.reveals_plaintext, a.outcome
-ORDER BY key_arn, hour_epoch, action_class, reveals_plaintext, outcome
+ORDER BY hour_epoch, key_arn, action_class, reveals_plaintext, outcome

@@ -48,4 +48,4 @@ SELECT
   MAX(a.event_time) AS last_time
 FROM principal_actions AS a
 GROUP BY a.principal, a.hour_epoch, a.action_class, a.reveals_plaintext, a.outcome
-ORDER BY principal, hour_epoch, action_class, reveals_plaintext, outcome
+ORDER BY hour_epoch, principal, action_class, reveals_plaintext, outcome

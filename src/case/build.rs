@@ -9,8 +9,11 @@ use crate::case::folder::NewFolder;
 use crate::case::inputs::{StoredInput, WaitingInputs, hex};
 use crate::discover::Source;
 use crate::error::{Error, Result};
+use crate::pipeline::filter::RecordFilter;
 use crate::pipeline::{Config, Extraction, InputRow, Totals, extract, ordered};
-use crate::table::sort::{Rows, Run, Spill};
+use crate::read::Limits;
+use crate::scan::MAX_RECORD;
+use crate::table::sort::Spill;
 use arrow_array::RecordBatch;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -192,20 +195,30 @@ fn keep_untouched(old: &Path, days: &HashSet<i32>, events: &Path) -> Result<BTre
     Ok(rows_per_day)
 }
 
-/// Makes the tables of a case from texts in memory: what tests of query files need.
+/// Makes the tables of a case in the existing folder `folder` from a text with records: what tests of query files need.
 ///
 /// # Errors
-/// When something cannot be written.
-pub fn build_rows(rows: Vec<Rows>, runs: Vec<Run>, folder: &Path) -> Result<Merged> {
+/// When something cannot be written, or part of the text was not understood.
+pub fn build_from_text(text: &str, folder: &Path) -> Result<Merged> {
+    let path = folder.join("records.json");
+    std::fs::write(&path, text).map_err(|error| Error::file(&path, "write the records", error))?;
     let spill = Spill::new(folder.join(".spill"));
-    let events = folder.join("events");
-    let tables = folder.join("tables");
+    let config = Config { jobs: 1, limits: Limits::default(), filter: RecordFilter::default(), max_record: MAX_RECORD, memory: usize::MAX };
+    let mut problem = None;
+    let extraction = extract(&[Source::file(&path, text.len() as u64)], &config, &spill, |input| {
+        problem = input.problem;
+        Ok(())
+    })?;
+    if let Some(problem) = problem {
+        return Err(Error::Usage(problem));
+    }
+    let (events, tables) = (folder.join("events"), folder.join("tables"));
     for path in [&events, &tables] {
         std::fs::create_dir_all(path).map_err(|error| Error::file(path, "create a folder", error))?;
     }
     let mut children = ChildTables::create(&tables)?;
-    let extraction = Extraction { rows, runs, recipients: BTreeSet::new() };
     let merged = write_hive(extraction, &spill, 1, &events, |_, batches| children.append(batches))?;
     children.finish()?;
+    std::fs::remove_file(&path).map_err(|error| Error::file(&path, "remove the records", error))?;
     Ok(merged)
 }

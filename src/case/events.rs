@@ -12,6 +12,7 @@ use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, Events
 use crate::table::file::{Encoded, Encoder, ROW_GROUP, TableFile};
 use crate::table::row::Row;
 use crate::table::sort::{Fate, Rows, Run, Spill, merge, merge_in_memory};
+use crate::case::cells::TextForm;
 use crate::case::ids::IdIndex;
 use crate::time::{DAY, MICROS, format_date};
 use arrow_array::RecordBatch;
@@ -361,20 +362,11 @@ pub fn write_parquet(extraction: Extraction, spill: &Spill, jobs: usize, path: &
     Ok(merged)
 }
 
-/// A text form of the events table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextFormat {
-    /// CSV with a header line, formulas defused.
-    Csv,
-    /// One JSON object a line.
-    NdJson,
-}
-
 /// Appends one event in a text form.
-pub fn write_text_row(format: TextFormat, cells: Vec<Cell<'_>>, out: &mut Vec<u8>) {
+pub fn write_text_row(format: TextForm, cells: Vec<Cell<'_>>, out: &mut Vec<u8>) {
     match format {
-        TextFormat::Csv => csv::write_row(cells, out),
-        TextFormat::NdJson => {
+        TextForm::Csv => csv::write_row(cells, out),
+        TextForm::NdJson => {
             let names: Vec<&str> = EVENT_COLUMNS.iter().map(|column| column.name).collect();
             let mut text = String::new();
             ndjson::write_object(&names, cells, &mut text);
@@ -392,13 +384,13 @@ pub fn write_text(
     extraction: Extraction,
     spill: &Spill,
     jobs: usize,
-    format: TextFormat,
+    format: TextForm,
     scratch: PathBuf,
     out: &mut impl Write,
     path: &Path,
 ) -> Result<Merged> {
     let fail = |error| Error::file(path, "write the table", error);
-    if format == TextFormat::Csv {
+    if format == TextForm::Csv {
         let mut header = Vec::new();
         csv::write_header(EVENT_COLUMNS.iter().map(|column| column.name), &mut header);
         out.write_all(&header).map_err(fail)?;

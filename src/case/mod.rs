@@ -7,6 +7,7 @@
 
 pub mod folder;
 pub mod ids;
+pub mod cells;
 pub mod inputs;
 pub mod events;
 pub mod existing;

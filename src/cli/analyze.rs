@@ -7,14 +7,14 @@
 use super::args::{AnalyzeArgs, Format};
 use super::config::{self, Display};
 use super::progress::Progress;
-use super::{Exit, library, note, print, summary};
+use super::{Exit, library, note, summary};
 use anyhow::{Result, bail};
 use keytrail::case::build::{Built, build};
+use keytrail::case::cells::TextForm;
 use keytrail::case::folder::{Existing, NewFolder, check_target, is_case};
 use keytrail::case::manifest::Manifest;
 use keytrail::discover::discover;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 fn existing(args: &AnalyzeArgs) -> Existing {
     match (args.force, args.append) {
@@ -32,11 +32,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     let started = now();
     let display = Display::new(&args.display);
     let settings = config::extraction(&args.filters, &args.resources)?;
-    for format in &args.format {
-        if !matches!(format, Format::Csv | Format::Ndjson) {
-            bail!("--format: a case has Parquet always; csv and ndjson can be added");
-        }
-    }
+    let forms = text_forms(&args.format)?;
     let mode = existing(args);
     check_target(&args.out, mode)?;
     let queries = library::Loaded::new(&args.library)?;
@@ -57,7 +53,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     })?;
     progress.stage("views and rules");
     let homes = home_accounts(args, &manifest, &built);
-    let analysis = queries.analyze(&folder, &homes, &built, settings.jobs, &args.format)?;
+    let analysis = queries.analyze(&folder, &homes, &built, &forms)?;
     progress.finish();
 
     manifest.tool = "keytrail".to_owned();
@@ -75,11 +71,11 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
     manifest.warnings = warnings(&manifest, &built);
     manifest.finished = now();
-    manifest.write(folder_path(&folder).as_path())?;
+    manifest.write(&folder.path(""))?;
     folder.commit()?;
     if !display.quiet {
         note(problems.text());
-        print(summary::case(&args.out, &manifest, &analysis.top, display))?;
+        note(summary::case(&args.out, &manifest, &analysis.top, display));
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any()) {
@@ -89,8 +85,17 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     })
 }
 
-fn folder_path(folder: &NewFolder) -> std::path::PathBuf {
-    folder.path(Path::new(""))
+/// The forms that tables are written in besides Parquet.
+fn text_forms(formats: &[Format]) -> Result<Vec<TextForm>> {
+    formats
+        .iter()
+        .filter(|format| **format != Format::Parquet)
+        .map(|format| match format {
+            Format::Csv => Ok(TextForm::Csv),
+            Format::Ndjson => Ok(TextForm::NdJson),
+            _ => bail!("--format: a case always has Parquet; csv and ndjson can be added"),
+        })
+        .collect()
 }
 
 /// The time of day, which only the manifest may know.

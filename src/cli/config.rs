@@ -8,10 +8,8 @@ use keytrail::discover::Filters;
 use keytrail::pipeline::Config;
 use keytrail::pipeline::filter::{RecordFilter, globs};
 use keytrail::read::Limits;
+use keytrail::scan::MAX_RECORD;
 use std::io::IsTerminal;
-
-/// Bytes of one record at most: 64 times CloudTrail's own limit of 256 KB.
-const MAX_RECORD: usize = 16 << 20;
 
 /// Parses `128M`, `2G`, `500000`.
 pub(crate) fn size(text: &str) -> Result<u64> {

@@ -9,7 +9,8 @@ use super::config::{self, Display};
 use super::progress::Progress;
 use super::{Exit, note, summary};
 use anyhow::{Context, Result, bail};
-use keytrail::case::events::{Merged, TextFormat, write_parquet, write_text};
+use keytrail::case::cells::TextForm;
+use keytrail::case::events::{Merged, write_parquet, write_text};
 use keytrail::case::stream::write_arrow_stream;
 use keytrail::discover::{Discovery, discover};
 use keytrail::pipeline::{Config, Extraction, Totals, extract};
@@ -111,8 +112,8 @@ fn write(extraction: Extraction, spill: &Spill, jobs: usize, format: Format, unf
     let ids = unfinished.scratch.join("ids");
     let text = match format {
         Format::Parquet => None,
-        Format::Csv => Some(TextFormat::Csv),
-        Format::Ndjson => Some(TextFormat::NdJson),
+        Format::Csv => Some(TextForm::Csv),
+        Format::Ndjson => Some(TextForm::NdJson),
         Format::Table | Format::Json => bail!("extract writes parquet, csv or ndjson"),
     };
     let to_stdout = output == Path::new("-");

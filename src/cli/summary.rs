@@ -2,11 +2,16 @@
 //!
 //! In: counts. Out: a few lines. Text from logs and file names is made safe before it is shown.
 
+use super::config::Display;
 use keytrail::case::events::Merged;
+use keytrail::case::manifest::Manifest;
 use keytrail::discover::Discovery;
 use keytrail::output::terminal::sanitize;
 use keytrail::pipeline::{InputRow, Totals};
+use keytrail::query::findings::Finding;
+use keytrail::query::header::Severity;
 use keytrail::time::format_timestamp;
+use std::path::Path;
 
 /// Problems shown at most; the manifest and `inputs.parquet` have more.
 const SHOWN: usize = 10;
@@ -119,4 +124,61 @@ pub(crate) fn stream_line(totals: &Totals, rows: u64, problems: &Problems) -> St
         "filtered": totals.filtered, "inputs_with_problems": problems.count, "problems": problems.lines,
     })
     .to_string()
+}
+
+/// A severity, in its color when colors are wanted.
+fn severity(severity: Severity, color: bool) -> String {
+    let text = format!("{:8}", severity.as_str());
+    let code = match severity {
+        Severity::Critical => "1;31",
+        Severity::High => "31",
+        Severity::Medium => "33",
+        Severity::Low => "36",
+        Severity::Info => "2",
+    };
+    if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
+}
+
+/// The end of `analyze`: what was read, what was found, where it is, what to do next.
+pub(crate) fn case(out: &Path, manifest: &Manifest, top: &[Finding], display: Display) -> String {
+    let (inputs, events) = (&manifest.inputs, &manifest.events);
+    let mut lines = vec![format!(
+        "{} ({} inflated), {}: {} KMS events and {} adjacent, {} repeated deliveries",
+        plural(inputs.files, "file"),
+        indicatif::BinaryBytes(inputs.inflated_bytes),
+        plural(events.records, "record"),
+        count(events.kms),
+        count(events.adjacent),
+        count(events.duplicates),
+    )];
+    if inputs.already_known > 0 {
+        lines.push(format!("{} already in the case", plural(inputs.already_known, "file")));
+    }
+    if !inputs.left_out.is_empty() {
+        let apart: Vec<String> = inputs.left_out.iter().map(|(reason, files)| format!("{} {reason}", count(*files))).collect();
+        lines.push(format!("files set apart: {}", apart.join(", ")));
+    }
+    if let (Some(first), Some(last)) = (&events.first_kms_event, &events.last_kms_event) {
+        lines.push(format!("KMS events from {first} to {last}; home accounts: {}", manifest.home_accounts.join(", ")));
+    }
+    for warning in &manifest.warnings {
+        lines.push(format!("warning: {}", sanitize(warning)));
+    }
+    let total: u64 = manifest.findings.values().sum();
+    if total == 0 {
+        lines.push("no findings".to_owned());
+    } else {
+        lines.push(format!("\n{}:", plural(total, "finding")));
+        for finding in top {
+            let time = finding.first_time.map(format_timestamp).unwrap_or_default();
+            let text = sanitize(&finding.summary);
+            lines.push(format!("  {} {time}  {text}", severity(finding.severity, display.color)));
+        }
+        if total > top.len() as u64 {
+            lines.push(format!("  and {} more in findings.csv", count(total - top.len() as u64)));
+        }
+    }
+    let shown = out.display();
+    lines.push(format!("\ncase: {shown}\nnext: keytrail query --case {shown} exposure; keytrail timeline --case {shown} --principal NAME"));
+    lines.join("\n")
 }

@@ -24,9 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Rows in a batch of a result, and so in a row group of a written table.
 const BATCH: usize = 16 << 10;
 
-/// A condition on a table's rows, with which a query is run piece by piece.
+/// Which rows of a table make one piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum Condition {
     /// Rows with `from <= event_epoch < to`, seconds.
     Epochs {
         /// First second.
@@ -34,13 +34,28 @@ pub enum Piece {
         /// The second after the last.
         to: i64,
     },
-    /// Rows with `from <= principal < to`; open ends have no bound, and an open lower end has the rows without principal.
-    Principals {
-        /// The first principal.
+    /// Rows with `from <= column < to`, for a text column; an absent bound is none.
+    Texts {
+        /// The column.
+        column: String,
+        /// The first value.
         from: Option<String>,
-        /// The first principal of the next piece.
+        /// The first value of the next piece.
         to: Option<String>,
+        /// The rows where it is NULL belong to this piece.
+        has_nulls: bool,
     },
+}
+
+/// One piece of a table, with which a query is run instead of the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The table.
+    pub table: String,
+    /// The files that can hold its rows; empty means all of the table.
+    pub files: Vec<PathBuf>,
+    /// Its rows.
+    pub condition: Condition,
 }
 
 /// What runs statements. Its tables stay registered until they are replaced.
@@ -57,11 +72,17 @@ pub trait SqlEngine {
     /// When a cell is not of its column's type.
     fn register_rows(&mut self, table: &str, rows: &Table) -> Result<()>;
 
-    /// Runs the statement with only the rows of one piece of a registered table.
+    /// Lets the following statements see only one piece of its table.
     ///
     /// # Errors
     /// When there is no such table.
-    fn narrow(&mut self, table: &str, piece: Option<&Piece>) -> Result<()>;
+    fn narrow(&mut self, piece: &Piece) -> Result<()>;
+
+    /// Lets the following statements see whole tables again.
+    fn widen(&mut self);
+
+    /// Takes a table away.
+    fn forget(&mut self, table: &str);
 
     /// The names and types of a registered table's columns.
     ///
@@ -75,11 +96,12 @@ pub trait SqlEngine {
     /// When the statement fails, with the engine's message, or when `each` fails.
     fn for_each_row(&mut self, statement: &Statement<'_>, each: RowSink<'_>) -> Result<Vec<ResultColumn>>;
 
-    /// Runs statements, one per piece, and writes their rows one after the other to one Parquet file; gives the rows.
+    /// Runs a statement on each piece, or once when there are none, and writes all rows one after the other to one Parquet
+    /// file; gives their number.
     ///
     /// # Errors
     /// When a statement fails, or the file cannot be written.
-    fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[(String, Piece)], path: &Path) -> Result<u64>;
+    fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[Piece], path: &Path) -> Result<u64>;
 
     /// Runs a statement whose result is small.
     ///
@@ -129,7 +151,7 @@ impl Polars {
 
     /// The statement's plan with keytrail's types. The context is new each time: Polars leaves aliases of derived tables
     /// behind in it.
-    fn plan(&self, statement: &Statement<'_>) -> Result<(LazyFrame, SchemaRef)> {
+    fn plan(&self, statement: &Statement<'_>) -> Result<Plan> {
         guarded(statement.query, || {
             let mut context = SQLContext::new();
             for name in self.tables.keys() {
@@ -137,14 +159,23 @@ impl Polars {
                     context.register(name, frame.clone());
                 }
             }
-            let mut plan = context.execute(statement.sql)?;
-            let found = plan.collect_schema()?;
-            let columns: Vec<Expr> = found.iter().map(|(name, kind)| normal(name, kind, statement.lists)).collect();
-            let mut plan = plan.select(columns);
-            let schema = plan.collect_schema()?;
-            Ok((plan, schema))
+            let mut found = context.execute(statement.sql)?;
+            let given = found.collect_schema()?;
+            let columns: Vec<Expr> = given.iter().map(|(name, kind)| normal(name, kind, statement.lists)).collect();
+            let mut frame = found.select(columns);
+            let schema = frame.collect_schema()?;
+            Ok(Plan { frame, given, schema })
         })
     }
+}
+
+/// A statement ready to run.
+struct Plan {
+    frame: LazyFrame,
+    /// The columns as the statement gives them: only here a bare NULL has no type.
+    given: SchemaRef,
+    /// The columns as they come out.
+    schema: SchemaRef,
 }
 
 /// One result column in keytrail's types.
@@ -177,19 +208,10 @@ fn guarded<T>(query: &str, work: impl FnOnce() -> PolarsResult<T>) -> Result<T> 
 
 impl SqlEngine for Polars {
     fn register_files(&mut self, table: &str, files: &[PathBuf], columns: &[SchemaColumn]) -> Result<()> {
-        let frame = guarded(table, || match files {
-            [] => Ok(DataFrame::empty_with_schema(&schema_of(columns)).lazy()),
-            files => {
-                let paths: Vec<PlRefPath> = files.iter().map(|path| PlRefPath::new(path.to_string_lossy())).collect();
-                let arguments = ScanArgsParquet {
-                    glob: false,
-                    hive_options: HiveOptions { enabled: Some(false), ..HiveOptions::default() },
-                    low_memory: true,
-                    ..ScanArgsParquet::default()
-                };
-                LazyFrame::scan_parquet_files(paths.into_iter().collect(), arguments)
-            }
-        })?;
+        let frame = match files {
+            [] => DataFrame::empty_with_schema(&schema_of(columns)).lazy(),
+            files => scan(table, files)?,
+        };
         self.narrowed.remove(table);
         self.tables.insert(table.to_owned(), frame);
         Ok(())
@@ -202,24 +224,34 @@ impl SqlEngine for Polars {
         Ok(())
     }
 
-    fn narrow(&mut self, table: &str, piece: Option<&Piece>) -> Result<()> {
-        self.narrowed.remove(table);
-        let Some(piece) = piece else { return Ok(()) };
-        let whole = self.table(table)?;
-        let condition = match piece {
-            Piece::Epochs { from, to } => col("event_epoch").gt_eq(lit(*from)).and(col("event_epoch").lt(lit(*to))),
-            Piece::Principals { from, to } => {
-                let below = to.as_ref().map(|to| col("principal").lt(lit(to.clone())));
-                match (from, below) {
-                    (None, None) => lit(true),
-                    (None, Some(below)) => col("principal").is_null().or(below),
-                    (Some(from), None) => col("principal").gt_eq(lit(from.clone())),
-                    (Some(from), Some(below)) => col("principal").gt_eq(lit(from.clone())).and(below),
-                }
+    fn narrow(&mut self, piece: &Piece) -> Result<()> {
+        self.narrowed.remove(&piece.table);
+        let whole = if piece.files.is_empty() { self.table(&piece.table)? } else { scan(&piece.table, &piece.files)? };
+        let condition = match &piece.condition {
+            Condition::Epochs { from, to } => col("event_epoch").gt_eq(lit(*from)).and(col("event_epoch").lt(lit(*to))),
+            Condition::Texts { column, from, to, has_nulls } => {
+                let column = col(column.as_str());
+                let from = from.clone().map(|from| column.clone().gt_eq(lit(from)));
+                let to = to.clone().map(|to| column.clone().lt(lit(to)));
+                let inside = match (from, to) {
+                    (Some(from), Some(to)) => from.and(to),
+                    (Some(bound), None) | (None, Some(bound)) => bound,
+                    (None, None) => column.clone().is_not_null(),
+                };
+                if *has_nulls { inside.or(column.is_null()) } else { inside }
             }
         };
-        self.narrowed.insert(table.to_owned(), whole.filter(condition));
+        self.narrowed.insert(piece.table.clone(), whole.filter(condition));
         Ok(())
+    }
+
+    fn widen(&mut self) {
+        self.narrowed.clear();
+    }
+
+    fn forget(&mut self, table: &str) {
+        self.tables.remove(table);
+        self.narrowed.remove(table);
     }
 
     fn columns(&mut self, table: &str) -> Result<Vec<ResultColumn>> {
@@ -229,9 +261,9 @@ impl SqlEngine for Polars {
     }
 
     fn for_each_row(&mut self, statement: &Statement<'_>, each: RowSink<'_>) -> Result<Vec<ResultColumn>> {
-        let (plan, schema) = self.plan(statement)?;
-        let columns = result_columns(&schema);
-        let result = guarded(statement.query, || Ok(plan.collect_with_engine(Engine::Streaming)?.unwrap_single()))?;
+        let plan = self.plan(statement)?;
+        let columns = result_columns(&plan.given);
+        let result = guarded(statement.query, || Ok(plan.frame.collect_with_engine(Engine::Streaming)?.unwrap_single()))?;
         let mut start = 0;
         while start < result.height() {
             for row in rows_of(statement.query, &result.slice(start as i64, BATCH))? {
@@ -242,9 +274,9 @@ impl SqlEngine for Polars {
         Ok(columns)
     }
 
-    fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[(String, Piece)], path: &Path) -> Result<u64> {
+    fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[Piece], path: &Path) -> Result<u64> {
         let file = File::create(path).map_err(|error| Error::file(path, "create the table", error))?;
-        let (_, schema) = self.plan(statement)?;
+        let schema = self.plan(statement)?.schema;
         let out = BufWriter::with_capacity(1 << 18, file);
         let writer = guarded(statement.query, || {
             ParquetWriter::new(out)
@@ -254,28 +286,38 @@ impl SqlEngine for Polars {
                 .batched(&schema)
         });
         let writer = Arc::new(Mutex::new(Writer { file: writer?, rows: 0 }));
-        let none = [None];
-        let some: Vec<_> = pieces.iter().map(Some).collect();
-        for piece in if pieces.is_empty() { &none[..] } else { &some[..] } {
-            if let Some((table, piece)) = piece {
-                self.narrow(table, Some(piece))?;
+        let whole = [None];
+        let cut: Vec<_> = pieces.iter().map(Some).collect();
+        for piece in if pieces.is_empty() { &whole[..] } else { &cut[..] } {
+            if let Some(piece) = piece {
+                self.narrow(piece)?;
             }
-            let written = self.plan(statement).and_then(|(plan, _)| {
+            let written = self.plan(statement).and_then(|plan| {
                 let writer = writer.clone();
                 guarded(statement.query, || {
                     let sink = PlanCallback::new(move |batch| append(&writer, &batch));
-                    plan.sink_batches(sink, true, NonZeroUsize::new(BATCH))?.collect_with_engine(Engine::Streaming)
+                    plan.frame.sink_batches(sink, true, NonZeroUsize::new(BATCH))?.collect_with_engine(Engine::Streaming)
                 })
             });
-            if let Some((table, _)) = piece {
-                self.narrow(table, None)?;
-            }
+            self.widen();
             written?;
         }
         let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         guarded(statement.query, || writer.file.finish())?;
         Ok(writer.rows)
     }
+}
+
+/// The rows of Parquet files.
+fn scan(table: &str, files: &[PathBuf]) -> Result<LazyFrame> {
+    let paths = files.iter().map(|path| PlRefPath::new(path.to_string_lossy()));
+    let arguments = ScanArgsParquet {
+        glob: false,
+        hive_options: HiveOptions { enabled: Some(false), ..HiveOptions::default() },
+        low_memory: true,
+        ..ScanArgsParquet::default()
+    };
+    guarded(table, || LazyFrame::scan_parquet_files(paths.collect(), arguments))
 }
 
 /// A table that the engine's threads write, batch after batch in the order of the rows.

@@ -6,3 +6,6 @@ pub mod library;
 pub mod findings;
 pub mod engine;
 pub mod guard;
+pub mod run;
+pub mod testfile;
+pub mod check;

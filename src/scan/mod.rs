@@ -16,13 +16,14 @@ pub mod relevance;
 mod structural;
 mod text;
 pub mod twin;
+mod walker;
 
 #[cfg(test)]
 mod tests;
 
 use crate::error::ProblemKind;
-use envelope::Walker;
 use text::Window;
+use walker::Walker;
 
 /// The bound on one record unless set otherwise: 16 MiB. CloudTrail's own bounds are 256 KB for an event and 1 MB in an
 /// event data store; pretty-printing and escapes can multiply that.

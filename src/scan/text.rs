@@ -88,6 +88,9 @@ pub(super) fn known_text(text: &[u8], last: bool) -> Option<usize> {
             return None;
         }
     }
+    if !last && matches!(text, [0xFE | 0xFF]) {
+        return None;
+    }
     let is_time = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'T' | b'Z' | b'+');
     if !text.first().is_some_and(u8::is_ascii_digit) {
         return Some(0);

@@ -4,7 +4,7 @@
 //! their text. Columns are built only once, at the very end, when the order of rows is known: shuffling some ninety Arrow
 //! columns twice costs more than inflating the archives.
 //!
-//! Layout, little endian: a byte of flags, the content hash, the presence bits of all columns, then each present value in table order (text as a four-byte
+//! Layout, little endian: a byte of flags, the content hash, the presence bits of all columns, then each present value in table order (text as its
 //! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
 //! decoding; the provenance columns come last.
 
@@ -40,7 +40,7 @@ struct Out<'b>(&'b mut Vec<u8>);
 
 impl Out<'_> {
     fn text(&mut self, text: &str) {
-        self.0.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.count(text.len());
         self.0.extend_from_slice(text.as_bytes());
     }
 
@@ -54,8 +54,15 @@ impl Out<'_> {
         }
     }
 
-    fn count(&mut self, rows: usize) {
-        self.0.extend_from_slice(&u32::try_from(rows).unwrap_or(u32::MAX).to_le_bytes());
+    /// One byte for counts below 255, which nearly all lengths are; else 255 and four bytes.
+    fn count(&mut self, count: usize) {
+        match u8::try_from(count) {
+            Ok(small) if small < u8::MAX => self.0.push(small),
+            _ => {
+                self.0.push(u8::MAX);
+                self.0.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+            }
+        }
     }
 }
 
@@ -75,7 +82,10 @@ impl<'a> In<'a> {
     }
 
     fn count(&mut self) -> usize {
-        u32::from_le_bytes(self.array()) as usize
+        match self.array() {
+            [u8::MAX] => u32::from_le_bytes(self.array()) as usize,
+            [small] => usize::from(small),
+        }
     }
 
     /// A count of child rows: never more than there are bytes left, so that a damaged count cannot run away.

@@ -80,7 +80,7 @@ WITH moves AS (
     g.account_id, g.region, g.source_ip, g.via,
     f.old_creator, f.old_state, h.new_creator, h.new_created_epoch, h.new_origin,
     CASE WHEN f.old_first_use_epoch < j.from_epoch THEN 1 ELSE 0 END AS is_old_used,
-    CASE WHEN h.new_is_home THEN 0 ELSE 1 END AS is_foreign,
+    CASE WHEN COALESCE(h.new_is_home, TRUE) THEN 0 ELSE 1 END AS is_foreign,
     CASE WHEN h.new_origin IN ('EXTERNAL', 'EXTERNAL_KEY_STORE') THEN 1 ELSE 0 END AS is_outside_material,
     CASE WHEN h.new_created_epoch >= j.from_epoch - j.young_days * 86400 THEN 1 ELSE 0 END AS is_young,
     CASE WHEN h.new_creator = j.set_by THEN 1 ELSE 0 END AS is_own_key,

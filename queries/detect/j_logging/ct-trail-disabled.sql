@@ -1,0 +1,156 @@
+-- title: Trail stopped, deleted or emptied
+-- severity: critical
+-- attack: T1562.008 / v19 T1685.002
+-- description: A trail or event data store stopped recording: StopLogging, DeleteTrail, the deletion or end of ingestion of an event data store, or selectors without management events. The finding counts the KMS administration around it and tells when recording began again. High when KMS events of the same account and Region were still recorded afterwards; medium when another trail was made and started in the day before.
+-- false-positives: Moving from one trail to another, and teardown of test accounts.
+-- blind-spots: What happened while nothing was recorded is gone. Events from CloudTrail's event history do not depend on trails and look like another trail. A stopped organization trail blinds accounts that the finding does not name.
+-- reads: events
+-- params: grace_minutes = 15, around_minutes = 60, migration_hours = 24
+WITH trail_calls AS (
+  SELECT
+    e.event_id,
+    e.event_name,
+    e.event_time,
+    e.event_epoch,
+    e.account_id,
+    e.region,
+    e.principal,
+    e.source_ip,
+    e.user_agent,
+    COALESCE(e.trail_name, 'an unnamed trail') AS trail_name,
+    COALESCE(e.trail_name, '') AS trail_ref,
+    CASE
+      WHEN e.event_name IN ('StopLogging', 'DeleteTrail', 'DeleteEventDataStore', 'StopEventDataStoreIngestion') THEN 'off'
+      WHEN e.event_name IN ('PutEventSelectors', 'UpdateEventDataStore')
+       AND e.blinds_key_use
+       AND e.blinds_key_admin
+       AND NOT COALESCE(e.excludes_kms, FALSE) THEN 'off'
+      WHEN e.event_name IN ('StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore') THEN 'on'
+      WHEN e.event_name IN ('PutEventSelectors', 'UpdateEventDataStore')
+       AND NOT COALESCE(e.blinds_key_use, FALSE)
+       AND NOT COALESCE(e.blinds_key_admin, FALSE) THEN 'selected'
+      ELSE 'other'
+    END AS effect
+  FROM events AS e
+  WHERE e.action_class = 'trail'
+    AND e.outcome = 'ok'
+), stops AS (
+  SELECT
+    x.event_id AS stop_id, x.event_name, x.event_time, x.event_epoch, x.account_id, x.region, x.principal, x.source_ip, x.user_agent, x.trail_name,
+    x.trail_ref,
+    CASE WHEN x.event_name IN ('PutEventSelectors', 'UpdateEventDataStore') THEN 'selected' ELSE 'on' END AS remedy
+  FROM trail_calls AS x
+  WHERE x.effect = 'off'
+), restart_pairs AS (
+  SELECT
+    a.stop_id AS stopped_id,
+    b.event_id AS restart_id,
+    b.event_time AS restarted_time,
+    b.event_epoch AS restarted_epoch,
+    b.principal AS restarted_by,
+    CAST(ROW_NUMBER() OVER (PARTITION BY a.stop_id ORDER BY b.event_epoch, b.event_id) AS BIGINT) AS restart_no
+  FROM stops AS a
+  JOIN trail_calls AS b ON b.trail_ref = a.trail_ref AND b.account_id = a.account_id AND b.effect = a.remedy
+  WHERE b.event_epoch >= a.event_epoch
+), restarts AS (
+  SELECT r.stopped_id, r.restart_id, r.restarted_time, r.restarted_epoch, r.restarted_by
+  FROM restart_pairs AS r
+  WHERE r.restart_no = 1
+), replacements AS (
+  SELECT
+    c.stop_id AS replaced_id,
+    MIN(d.trail_ref) AS new_trail
+  FROM stops AS c
+  JOIN trail_calls AS d ON d.account_id = c.account_id
+  CROSS JOIN params AS p
+  WHERE d.event_name IN ('StartLogging', 'CreateEventDataStore')
+    AND d.trail_ref <> c.trail_ref
+    AND d.event_epoch <= c.event_epoch
+    AND d.event_epoch >= c.event_epoch - p.migration_hours * 3600
+  GROUP BY c.stop_id
+), kms_seconds AS (
+  SELECT
+    k.account_id AS kms_account_id,
+    k.region AS kms_region,
+    k.event_epoch AS kms_epoch,
+    CAST(COUNT(*) AS BIGINT) AS n,
+    CAST(COUNT(CASE WHEN k.outcome = 'ok' AND k.action_class NOT IN ('crypto', 'read', 'unknown') THEN 1 END) AS BIGINT) AS admin_n
+  FROM events AS k
+  WHERE k.event_source = 'kms.amazonaws.com'
+  GROUP BY k.account_id, k.region, k.event_epoch
+), around AS (
+  SELECT
+    f.stop_id AS around_id,
+    CAST(SUM(CASE WHEN g.kms_epoch <= f.event_epoch AND g.kms_epoch >= f.event_epoch - q.around_minutes * 60 THEN g.admin_n ELSE 0 END) AS BIGINT) AS admin_before,
+    CAST(SUM(CASE WHEN g.kms_epoch > f.event_epoch AND g.kms_epoch <= f.event_epoch + q.around_minutes * 60 THEN g.admin_n ELSE 0 END) AS BIGINT) AS admin_after,
+    CAST(SUM(CASE WHEN g.kms_region = f.region
+                   AND g.kms_epoch > f.event_epoch + q.grace_minutes * 60
+                   AND g.kms_epoch < COALESCE(h.restarted_epoch, 9999999999) THEN g.n ELSE 0 END) AS BIGINT) AS later_count
+  FROM stops AS f
+  JOIN kms_seconds AS g ON g.kms_account_id = f.account_id
+  CROSS JOIN params AS q
+  LEFT JOIN restarts AS h ON h.stopped_id = f.stop_id
+  GROUP BY f.stop_id
+), around_names AS (
+  SELECT DISTINCT
+    i.stop_id AS named_id,
+    j.event_name AS admin_name
+  FROM stops AS i
+  JOIN events AS j ON j.account_id = i.account_id
+  CROSS JOIN params AS l
+  WHERE j.event_source = 'kms.amazonaws.com'
+    AND j.outcome = 'ok'
+    AND j.action_class NOT IN ('crypto', 'read', 'unknown')
+    AND j.event_epoch >= i.event_epoch - l.around_minutes * 60
+    AND j.event_epoch <= i.event_epoch + l.around_minutes * 60
+), around_lists AS (
+  SELECT
+    m.named_id,
+    STRING_AGG(m.admin_name, ',') AS admin_actions
+  FROM around_names AS m
+  GROUP BY m.named_id
+)
+SELECT
+  s.event_time AS first_time,
+  COALESCE(t.restarted_time, s.event_time) AS last_time,
+  s.account_id,
+  s.region,
+  CAST(NULL AS STRING) AS key_arn,
+  s.principal,
+  s.source_ip,
+  CAST(CASE WHEN t.restart_id IS NULL THEN 1 ELSE 2 END AS BIGINT) AS event_count,
+  CASE
+    WHEN u.new_trail IS NOT NULL THEN 'medium'
+    WHEN v.later_count > 0 THEN 'high'
+    ELSE 'critical'
+  END AS severity,
+  COALESCE(s.principal, 'An unnamed principal') || ' ended the recording of ' || s.trail_name || ' with ' || s.event_name
+    || CASE WHEN t.restarted_epoch IS NULL THEN '; not begun again within the evidence'
+            ELSE '; ' || COALESCE(t.restarted_by, 'an unnamed principal') || ' began it again after '
+              || CAST(t.restarted_epoch - s.event_epoch AS STRING) || ' seconds' END
+    || '; KMS administration recorded in the ' || CAST(w.around_minutes AS STRING) || ' minutes before: '
+    || CAST(COALESCE(v.admin_before, 0) AS STRING) || ', after: ' || CAST(COALESCE(v.admin_after, 0) AS STRING)
+    || CASE
+         WHEN u.new_trail IS NOT NULL THEN '; trail ' || u.new_trail || ' had been started shortly before.'
+         WHEN v.later_count > 0 THEN '; KMS events recorded there meanwhile: ' || CAST(v.later_count AS STRING) || '.'
+         ELSE '; no KMS event was recorded there meanwhile.'
+       END AS summary,
+  s.stop_id || COALESCE(',' || t.restart_id, '') AS event_ids,
+  s.event_name AS action,
+  s.trail_name,
+  t.restarted_time,
+  t.restarted_by,
+  t.restarted_epoch - s.event_epoch AS blind_seconds,
+  u.new_trail AS replacement_trail,
+  COALESCE(v.later_count, 0) AS kms_events_meanwhile,
+  COALESCE(v.admin_before, 0) AS kms_admin_before,
+  COALESCE(v.admin_after, 0) AS kms_admin_after,
+  y.admin_actions AS kms_admin_actions,
+  s.user_agent
+FROM stops AS s
+CROSS JOIN params AS w
+LEFT JOIN restarts AS t ON t.stopped_id = s.stop_id
+LEFT JOIN replacements AS u ON u.replaced_id = s.stop_id
+LEFT JOIN around AS v ON v.around_id = s.stop_id
+LEFT JOIN around_lists AS y ON y.named_id = s.stop_id
+ORDER BY first_time, event_ids

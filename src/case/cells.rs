@@ -1,0 +1,190 @@
+//! Tables as rows of cells: findings into Parquet, and any table of a case into CSV or NDJSON.
+//!
+//! In: cells with their columns, or a Parquet file. Out: Parquet, or text. Batch by batch, so that a large table costs no
+//! memory.
+
+use crate::case::existing::read_table;
+use crate::error::{Error, Result};
+use crate::output::{Cell, csv, ndjson};
+use crate::schema::{Column, Kind};
+use crate::table::columns::arrow_schema;
+use crate::table::file::{Encoder, ROW_GROUP, TableFile};
+use arrow_array::builder::{
+    ArrayBuilder, BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder, make_builder,
+};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// The text forms a table can be exported in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextForm {
+    /// CSV with a header line, formulas defused.
+    Csv,
+    /// One JSON object a line.
+    NdJson,
+}
+
+impl TextForm {
+    /// The ending of its files.
+    pub fn ending(self) -> &'static str {
+        match self {
+            TextForm::Csv => "csv",
+            TextForm::NdJson => "ndjson",
+        }
+    }
+}
+
+fn append(builder: &mut dyn ArrayBuilder, kind: Kind, cell: Option<&Cell<'_>>) {
+    let any = builder.as_any_mut();
+    match kind {
+        Kind::Text => any.downcast_mut::<StringBuilder>().map(|builder| {
+            builder.append_option(cell.filter(|cell| **cell != Cell::Null).map(|cell| cell.to_text()));
+        }),
+        Kind::Boolean => any.downcast_mut::<BooleanBuilder>().map(|builder| {
+            builder.append_option(if let Some(Cell::Boolean(value)) = cell { Some(*value) } else { None });
+        }),
+        Kind::Integer => any.downcast_mut::<Int64Builder>().map(|builder| {
+            builder.append_option(if let Some(Cell::Integer(value)) = cell { Some(*value) } else { None });
+        }),
+        Kind::Timestamp => any.downcast_mut::<TimestampMicrosecondBuilder>().map(|builder| {
+            builder.append_option(if let Some(Cell::Timestamp(value)) = cell { Some(*value) } else { None });
+        }),
+        Kind::Date => any.downcast_mut::<Date32Builder>().map(|builder| {
+            builder.append_option(if let Some(Cell::Date(value)) = cell { Some(*value) } else { None });
+        }),
+    };
+}
+
+/// Writes rows of cells as a Parquet file with exactly `columns`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_parquet<'c>(path: &Path, columns: &[Column], rows: impl IntoIterator<Item = Vec<Cell<'c>>>) -> Result<()> {
+    let schema = arrow_schema(columns);
+    let encoder = Encoder::new(schema.clone())?;
+    let mut file = TableFile::create(path, &schema)?;
+    let new_builders =
+        || -> Vec<Box<dyn ArrayBuilder>> { schema.fields().iter().map(|field| make_builder(field.data_type(), 0)).collect() };
+    let mut builders = new_builders();
+    let mut waiting = 0;
+    let mut flush = |builders: Vec<Box<dyn ArrayBuilder>>| -> Result<()> {
+        let arrays = builders.into_iter().map(|mut builder| builder.finish()).collect();
+        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| Error::table(path, "build columns", error))?;
+        file.append(encoder.encode(&batch)?)
+    };
+    for row in rows {
+        for (i, (builder, column)) in builders.iter_mut().zip(columns).enumerate() {
+            append(builder.as_mut(), column.kind, row.get(i));
+        }
+        waiting += 1;
+        if waiting == ROW_GROUP {
+            flush(std::mem::replace(&mut builders, new_builders()))?;
+            waiting = 0;
+        }
+    }
+    flush(builders)?;
+    file.finish()
+}
+
+/// The value at `row` of any column that a table of a case can have.
+fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
+    if array.is_null(row) {
+        return Cell::Null;
+    }
+    match array.data_type() {
+        DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(row).into()),
+        DataType::LargeUtf8 => Cell::Text(array.as_string::<i64>().value(row).into()),
+        DataType::Utf8View => Cell::Text(array.as_string_view().value(row).into()),
+        DataType::Boolean => Cell::Boolean(array.as_boolean().value(row)),
+        DataType::Int8 => Cell::Integer(array.as_primitive::<Int8Type>().value(row).into()),
+        DataType::Int16 => Cell::Integer(array.as_primitive::<Int16Type>().value(row).into()),
+        DataType::Int32 => Cell::Integer(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Cell::Integer(array.as_primitive::<Int64Type>().value(row)),
+        DataType::UInt32 => Cell::Integer(array.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::UInt64 => Cell::Integer(i64::try_from(array.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX)),
+        DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Date32 => Cell::Date(array.as_primitive::<Date32Type>().value(row)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Cell::Timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        other => Cell::Text(format!("({other})").into()),
+    }
+}
+
+/// Appends Parquet files of one table, in order, to `out` as text.
+///
+/// # Errors
+/// When a file cannot be read, or the text cannot be written.
+fn export_into(tables: &[std::path::PathBuf], form: TextForm, out: &mut impl Write, path: &Path) -> Result<()> {
+    let fail = |error| Error::file(path, "write the table", error);
+    let mut has_header = form != TextForm::Csv;
+    for table in tables {
+        read_table(table, |batch| {
+            let schema = batch.schema();
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let mut text = Vec::new();
+            if !std::mem::replace(&mut has_header, true) {
+                csv::write_header(names.iter().copied(), &mut text);
+            }
+            for row in 0..batch.num_rows() {
+                let cells = batch.columns().iter().map(|array| cell(array.as_ref(), row));
+                match form {
+                    TextForm::Csv => csv::write_row(cells, &mut text),
+                    TextForm::NdJson => {
+                        let mut line = String::new();
+                        ndjson::write_object(&names, cells, &mut line);
+                        text.extend_from_slice(line.as_bytes());
+                        text.push(b'\n');
+                    }
+                }
+            }
+            out.write_all(&text).map_err(fail)
+        })?;
+    }
+    out.flush().map_err(fail)
+}
+
+/// Writes Parquet files of one table, in order, as one text file.
+///
+/// # Errors
+/// When a file cannot be read, or the text cannot be written.
+pub fn export(tables: &[std::path::PathBuf], form: TextForm, path: &Path) -> Result<()> {
+    let file = File::create(path).map_err(|error| Error::file(path, "create the table", error))?;
+    export_into(tables, form, &mut BufWriter::with_capacity(1 << 18, file), path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_survive_parquet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let column = |name, kind| Column { group: "t", name, kind, doc: "" };
+        let columns = [column("a", Kind::Text), column("b", Kind::Timestamp), column("c", Kind::Integer), column("d", Kind::Boolean)];
+        let rows = vec![
+            vec![Cell::Text("=1".into()), Cell::Timestamp(0), Cell::Integer(-1), Cell::Boolean(true)],
+            vec![Cell::Null, Cell::Null, Cell::Null, Cell::Null],
+        ];
+        write_parquet(&path, &columns, rows).unwrap();
+        let out = folder.path().join("t.csv");
+        export(&[path], TextForm::Csv, &out).unwrap();
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), "a,b,c,d\n\"'=1\",1970-01-01T00:00:00Z,-1,true\n,,,\n");
+    }
+
+    #[test]
+    fn a_table_without_rows_is_a_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        write_parquet(&path, &[Column { group: "t", name: "a", kind: Kind::Text, doc: "" }], Vec::new()).unwrap();
+        assert_eq!(crate::case::existing::row_count(&path).unwrap(), 0);
+    }
+}

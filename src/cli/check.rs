@@ -1,0 +1,43 @@
+//! `keytrail queries check`: validates and tests query files.
+//!
+//! In: a folder, or the built-in library. Out: every fault with its file and line on stderr, and a count on stdout. Test
+//! records pass through the same reading, scanning and normalizing as evidence.
+
+use super::{Exit, note, print};
+use anyhow::Result;
+use keytrail::case::build::build_from_text;
+use keytrail::query::check::{CheckReport, Expect, check_folder, check_library};
+use keytrail::query::library::Library;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn check(folder: Option<&Path>) -> Result<CheckReport> {
+    let load = |records: &[serde_json::Value], case: &Path| {
+        build_from_text(&serde_json::json!({ "Records": records }).to_string(), case).map(|_| ())
+    };
+    let expect = Expect::from_environment();
+    Ok(match folder {
+        Some(folder) => check_folder(folder, &load, expect),
+        None => {
+            let library = Library::built_in().map_err(super::library::faults)?;
+            let ids: BTreeSet<String> = library.queries().into_iter().map(|query| query.id.clone()).collect();
+            check_library(&library, &ids, &load, expect)
+        }
+    })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When stdout cannot be written. Faults are reported and give exit code 1.
+pub(super) fn run(folder: Option<&Path>) -> Result<Exit> {
+    let report = check(folder)?;
+    for fault in &report.faults {
+        note(fault.to_string());
+    }
+    for path in &report.rewritten {
+        note(format!("rewritten: {}", path.display()));
+    }
+    print(format!("{} queries and {} tests checked, {} faults\n", report.queries, report.tests, report.faults.len()))?;
+    Ok(if report.faults.is_empty() { Exit::Done } else { Exit::CouldNotRun })
+}

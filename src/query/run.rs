@@ -1,0 +1,529 @@
+//! Running queries over a case: its tables, its views, its findings.
+//!
+//! In: a case folder (`events/date=*/*.parquet`, `tables/*.parquet`), the library, parameters. Out: views as Parquet,
+//! findings, results. Memory is bounded by cutting: a query whose header allows it runs on one stretch of hours or one
+//! group of principals after the other, and the outcome does not depend on where the cuts fall. Deliberately absent: any
+//! knowledge of what a query means.
+
+use super::engine::{Condition, Piece, Polars, RowSink, SqlEngine, Statement};
+use super::findings::{self, Finding};
+use super::guard::{self, Guarded, TableSource, Tables};
+use super::header::{Header, Partition, QueryKind};
+use super::library::{Library, LibraryQuery};
+use super::params::{Overrides, Param, ParamValue};
+use super::table::{ResultColumn, Table};
+use crate::error::{Error, Result};
+use crate::output::Cell;
+use crate::schema::EVENT_COLUMNS;
+use crate::table::columns::CHILD_TABLES;
+use crate::time::{DAY, days_from_civil};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Events that one piece of a cut query has, about. A query holds some hundred bytes per row, so this is some hundred MB.
+pub const PIECE_ROWS: u64 = 1_000_000;
+
+const HOUR: i64 = 3_600;
+
+/// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
+const TIME_KEYS: [&str; 8] = [
+    "hour_epoch", "day_epoch", "event_epoch", "event_time", "event_date", "hour_time", "day_time", "hour",
+];
+
+/// What a run may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The accounts that are our own; empty means those seen as recipients.
+    pub home_accounts: Vec<String>,
+    /// `--set`.
+    pub overrides: Overrides,
+    /// Rows of a piece, about; see [`PIECE_ROWS`].
+    pub piece_rows: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { home_accounts: Vec::new(), overrides: Overrides::default(), piece_rows: PIECE_ROWS }
+    }
+}
+
+/// A file of the events table and its day.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct EventFile {
+    /// Days since 1970-01-01 UTC; `None` when the folder's name is no `date=YYYY-MM-DD`.
+    day: Option<i64>,
+    path: PathBuf,
+}
+
+/// A statement that passed the guard, with all it needs to run.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The query's id, for messages; the rule of its findings.
+    pub id: String,
+    /// The statement.
+    pub guarded: Guarded,
+    /// Its front matter.
+    pub header: Header,
+    /// Its parameters, overrides applied.
+    pub params: Vec<Param>,
+}
+
+/// A view that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltView {
+    /// The table's name.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// A case open for queries.
+pub struct Session {
+    engine: Polars,
+    settings: Settings,
+    events: Vec<EventFile>,
+    tables: Tables,
+    /// Where the tables came from, for explanations.
+    sources: BTreeMap<String, TableSource>,
+    event_count: u64,
+}
+
+impl Session {
+    /// Opens the case in `case`: its events and every table in `tables/`. Child tables that are not there are empty.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn open(case: &Path, settings: Settings) -> Result<Session> {
+        let events = event_files(&case.join("events"))?;
+        let mut session = Session {
+            engine: Polars::new(),
+            settings,
+            events,
+            tables: Tables::new([]),
+            sources: BTreeMap::new(),
+            event_count: 0,
+        };
+        let files: Vec<PathBuf> = session.events.iter().map(|file| file.path.clone()).collect();
+        session.engine.register_files("events", &files, EVENT_COLUMNS)?;
+        session.add_table("events", TableSource::Parquet(case.join("events/*/*.parquet").display().to_string()));
+        let mut found = parquet_files(&case.join("tables"))?;
+        for name in ["inputs", "findings"] {
+            let path = case.join(format!("{name}.parquet"));
+            if path.is_file() {
+                found.push(path);
+            }
+        }
+        for (name, columns) in CHILD_TABLES {
+            if !found.iter().any(|path| stem(path) == name) {
+                session.engine.register_files(name, &[], columns)?;
+                session.add_table(name, TableSource::Select("SELECT NULL AS event_id WHERE FALSE".to_owned()));
+            }
+        }
+        for path in found {
+            session.register(&stem(&path), &path)?;
+        }
+        session.implied_tables()?;
+        Ok(session)
+    }
+
+    fn add_table(&mut self, name: &str, source: TableSource) {
+        self.tables.add(name);
+        self.sources.insert(name.to_owned(), source);
+    }
+
+    /// Registers a Parquet file as a table of the case.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn register(&mut self, name: &str, path: &Path) -> Result<()> {
+        self.engine.register_files(name, &[path.to_path_buf()], &[])?;
+        self.add_table(name, TableSource::Parquet(path.display().to_string()));
+        Ok(())
+    }
+
+    /// The one-row table `evidence`, and `home_accounts`.
+    fn implied_tables(&mut self) -> Result<()> {
+        let evidence = "SELECT MIN(event_epoch) AS first_epoch, MAX(event_epoch) AS last_epoch, MIN(event_time) AS first_time, \
+                        MAX(event_time) AS last_time FROM events WHERE event_source = 'kms.amazonaws.com'";
+        let row = self.own(evidence)?;
+        self.engine.register_rows("evidence", &row)?;
+        self.sources.insert("evidence".to_owned(), TableSource::Select(evidence.to_owned()));
+        if self.settings.home_accounts.is_empty() {
+            let seen = "SELECT DISTINCT account_id FROM events WHERE account_id IS NOT NULL ORDER BY account_id";
+            let rows = self.own(seen)?.rows;
+            let texts = rows.iter().flatten().map(|cell| cell.to_text().into_owned());
+            self.settings.home_accounts = texts.collect();
+        }
+        let accounts = Table::of_texts("account_id", &self.settings.home_accounts);
+        self.engine.register_rows("home_accounts", &accounts)?;
+        let values: Vec<_> = self.settings.home_accounts.iter().map(|account| format!("({})", sql_text(account))).collect();
+        let source = match values.is_empty() {
+            true => "SELECT '' AS account_id WHERE FALSE".to_owned(),
+            false => format!("SELECT * FROM (VALUES {}) AS v(account_id)", values.join(", ")),
+        };
+        self.sources.insert("home_accounts".to_owned(), TableSource::Select(source));
+        let count = self.own("SELECT CAST(COUNT(*) AS BIGINT) AS n FROM events")?;
+        self.event_count = count.rows.first().and_then(|row| integer(row.first())).unwrap_or(0);
+        Ok(())
+    }
+
+    /// A statement of keytrail's own.
+    fn own(&mut self, sql: &str) -> Result<Table> {
+        self.engine.execute(&Statement { query: "keytrail", sql, lists: &BTreeSet::new() })
+    }
+
+    /// The accounts taken for our own.
+    pub fn home_accounts(&self) -> &[String] {
+        &self.settings.home_accounts
+    }
+
+    /// Events in the case.
+    pub fn event_count(&self) -> u64 {
+        self.event_count
+    }
+
+    /// Passes a statement through the guard.
+    ///
+    /// # Errors
+    /// Every construct that is not run, and overrides of a wrong type.
+    pub fn prepare(&self, id: &str, sql: &str, header: &Header) -> std::result::Result<Prepared, Vec<Error>> {
+        let guarded = guard::guard(id, sql, &self.tables)?;
+        let params = self.settings.overrides.apply(id, &header.params).map_err(|error| vec![error])?;
+        Ok(Prepared { id: id.to_owned(), guarded, header: header.clone(), params })
+    }
+
+    /// Runs a statement and hands its rows over one by one, in its order.
+    ///
+    /// # Errors
+    /// When the engine fails, or `each` does.
+    pub fn for_each_row(&mut self, query: &Prepared, each: RowSink<'_>) -> Result<Vec<ResultColumn>> {
+        self.engine.register_rows("params", &Table::of_params(&query.params))?;
+        self.engine.for_each_row(&statement(query), each)
+    }
+
+    /// Runs a statement whose result is small.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn table(&mut self, query: &Prepared) -> Result<Table> {
+        self.engine.register_rows("params", &Table::of_params(&query.params))?;
+        self.engine.execute(&statement(query))
+    }
+
+    /// Runs a statement and writes its rows to a Parquet file; gives their number.
+    ///
+    /// # Errors
+    /// When the engine fails, or the file cannot be written.
+    pub fn write_parquet(&mut self, query: &Prepared, path: &Path) -> Result<u64> {
+        self.engine.register_rows("params", &Table::of_params(&query.params))?;
+        self.engine.write_parquet(&statement(query), &[], path)
+    }
+
+    /// The statement as it is run, and the DuckDB command line that gives the same rows.
+    pub fn explain(&self, query: &Prepared) -> String {
+        let mut sources: Vec<_> = self.sources.iter().map(|(name, source)| (name.clone(), source.clone())).collect();
+        let params: Vec<_> = query.params.iter().map(|param| format!("{} AS {}", sql_value(&param.value), param.name)).collect();
+        let params = if params.is_empty() { "NULL AS nothing".to_owned() } else { params.join(", ") };
+        sources.push(("params".to_owned(), TableSource::Select(format!("SELECT {params}"))));
+        // Views over tables come after the tables.
+        sources.sort_by_key(|(name, _)| (name != "events", name.clone()));
+        guard::explain(&query.guarded, &sources)
+    }
+
+    /// Builds views, each into `folder/NAME.parquet`, and registers them.
+    ///
+    /// # Errors
+    /// The faults of all of them that the guard finds; otherwise the first failure.
+    pub fn build_views(
+        &mut self,
+        views: &[&LibraryQuery],
+        folder: &Path,
+        mut progress: impl FnMut(&str),
+    ) -> std::result::Result<Vec<BuiltView>, Vec<Error>> {
+        let mut built = Vec::new();
+        for view in views {
+            progress(&view.id);
+            let prepared = self.prepare(&view.id, &view.sql, &view.header)?;
+            let path = folder.join(format!("{}.parquet", view.id));
+            let rows = self.write_view(&prepared, &path).map_err(|error| vec![error])?;
+            self.register(&view.id, &path).map_err(|error| vec![error])?;
+            built.push(BuiltView { name: view.id.clone(), path, rows });
+        }
+        Ok(built)
+    }
+
+    fn write_view(&mut self, view: &Prepared, path: &Path) -> Result<u64> {
+        self.engine.register_rows("params", &Table::of_params(&view.params))?;
+        let pieces = self.pieces(view)?;
+        let first = view.guarded.order_by.first();
+        let is_by_time = first.is_some_and(|key| !key.is_descending && TIME_KEYS.contains(&key.column.as_str()));
+        let by_principal = view.header.partition == Some(Partition::Principal);
+        let is_in_order = pieces.is_empty() || (is_by_time && !by_principal);
+        if is_in_order {
+            return self.engine.write_parquet(&statement(view), &pieces, path);
+        }
+        let parts = path.with_extension("parts");
+        let sorted = self
+            .engine
+            .write_parquet(&statement(view), &pieces, &parts)
+            .and_then(|_| self.sort_parts(view, &parts, path));
+        let removed = std::fs::remove_file(&parts).map_err(|error| Error::file(&parts, "remove the unsorted rows", error));
+        sorted.and_then(|rows| removed.map(|()| rows))
+    }
+
+    /// Puts rows that were made piece by piece into the view's order, again piece by piece, by its first key.
+    fn sort_parts(&mut self, view: &Prepared, parts: &Path, path: &Path) -> Result<u64> {
+        let table = "unsorted_rows";
+        self.engine.register_files(table, &[parts.to_path_buf()], &[])?;
+        let keys = view.guarded.order_by.iter().map(|key| {
+            let direction = if key.is_descending { "DESC" } else { "ASC" };
+            let nulls = if key.is_nulls_first { "FIRST" } else { "LAST" };
+            format!("{} {direction} NULLS {nulls}", key.column)
+        });
+        let sql = format!("SELECT * FROM {table} ORDER BY {}", keys.collect::<Vec<_>>().join(", "));
+        let mut pieces = Vec::new();
+        if let Some(key) = view.guarded.order_by.first() {
+            let columns = self.engine.columns(table)?;
+            let is_text = columns
+                .iter()
+                .any(|column| column.name == key.column && column.cell_type == super::table::CellType::Text);
+            if is_text {
+                let counts = self.text_counts(table, &key.column)?;
+                // In descending order the pieces come from the end, so what stands first must be cut off last.
+                pieces = cut_texts(table, &key.column, counts, self.settings.piece_rows, key.is_nulls_first != key.is_descending);
+                if key.is_descending {
+                    pieces.reverse();
+                }
+            }
+        }
+        let lists = BTreeSet::new();
+        let rows = self.engine.write_parquet(&Statement { query: &view.id, sql: &sql, lists: &lists }, &pieces, path);
+        self.engine.forget(table);
+        rows
+    }
+
+    /// The findings of one rule.
+    ///
+    /// # Errors
+    /// When the engine fails or the findings contract is broken.
+    pub fn findings(&mut self, rule: &Prepared) -> Result<Vec<Finding>> {
+        self.engine.register_rows("params", &Table::of_params(&rule.params))?;
+        let mut whole = Table::default();
+        let pieces = self.pieces(rule)?;
+        if pieces.is_empty() {
+            whole = self.engine.execute(&statement(rule))?;
+        }
+        for piece in &pieces {
+            self.engine.narrow(piece)?;
+            let part = self.engine.execute(&statement(rule));
+            self.engine.widen();
+            let part = part?;
+            whole.columns = part.columns;
+            whole.rows.extend(part.rows);
+        }
+        findings::from_table(&rule.id, &rule.header, &whole, &rule.guarded.lists)
+    }
+
+    /// The findings of all rules of the given kinds, in their final order. The views must have been built.
+    ///
+    /// # Errors
+    /// The faults of every rule that cannot be run.
+    pub fn all_findings(
+        &mut self,
+        library: &Library,
+        kinds: &[QueryKind],
+        mut progress: impl FnMut(&str),
+    ) -> std::result::Result<Vec<Finding>, Vec<Error>> {
+        let mut all = Vec::new();
+        let mut faults = Vec::new();
+        for rule in library.queries().into_iter().filter(|query| kinds.contains(&query.kind)) {
+            progress(&rule.id);
+            let prepared = self.prepare(&rule.id, &rule.sql, &rule.header);
+            match prepared.and_then(|prepared| self.findings(&prepared).map_err(|error| vec![error])) {
+                Ok(found) => all.extend(found),
+                Err(more) => faults.extend(more),
+            }
+        }
+        findings::sort(&mut all);
+        if faults.is_empty() { Ok(all) } else { Err(faults) }
+    }
+
+    /// The pieces a query runs on; none when it runs on everything at once.
+    fn pieces(&mut self, query: &Prepared) -> Result<Vec<Piece>> {
+        let limit = self.settings.piece_rows.max(1);
+        if self.event_count <= limit || !query.guarded.tables.contains("events") {
+            return Ok(Vec::new());
+        }
+        match query.header.partition {
+            None => Ok(Vec::new()),
+            Some(Partition::Principal) => {
+                let counts = self.text_counts("events", "principal")?;
+                Ok(cut_texts("events", "principal", counts, limit, true))
+            }
+            Some(Partition::Hour) => self.epoch_pieces(HOUR, limit),
+            Some(Partition::Day) => self.epoch_pieces(DAY, limit),
+        }
+    }
+
+    fn epoch_pieces(&mut self, width: i64, limit: u64) -> Result<Vec<Piece>> {
+        let sql = format!(
+            "SELECT event_epoch - (event_epoch % {width}) AS bucket, CAST(COUNT(*) AS BIGINT) AS n FROM events \
+             GROUP BY event_epoch - (event_epoch % {width}) ORDER BY bucket"
+        );
+        let rows = self.own(&sql)?.rows;
+        let counts: Vec<(i64, u64)> = rows
+            .iter()
+            .filter_map(|row| match (row.first(), integer(row.get(1))) {
+                (Some(Cell::Integer(bucket)), Some(count)) => Some((*bucket, count)),
+                _ => None,
+            })
+            .collect();
+        let pieces = cut_epochs(&counts, width, limit).into_iter().map(|(from, to)| {
+            let days = from.div_euclid(DAY)..=(to - 1).div_euclid(DAY);
+            let is_near = |file: &&EventFile| file.day.is_none_or(|day| days.contains(&day));
+            let files = self.events.iter().filter(is_near).map(|file| file.path.clone()).collect();
+            Piece { table: "events".to_owned(), files, condition: Condition::Epochs { from, to } }
+        });
+        Ok(pieces.collect())
+    }
+
+    /// How often each value of a text column stands in a table, in the order of the values.
+    fn text_counts(&mut self, table: &str, column: &str) -> Result<Vec<(Option<String>, u64)>> {
+        let sql = format!(
+            "SELECT {column}, CAST(COUNT(*) AS BIGINT) AS n FROM {table} GROUP BY {column} ORDER BY {column} NULLS FIRST"
+        );
+        let rows = self.own(&sql)?.rows;
+        let counts = rows.into_iter().map(|row| {
+            let count = integer(row.get(1)).unwrap_or(0);
+            match row.into_iter().next() {
+                Some(Cell::Text(text)) => (Some(text.into_owned()), count),
+                _ => (None, count),
+            }
+        });
+        Ok(counts.collect())
+    }
+}
+
+fn statement(query: &Prepared) -> Statement<'_> {
+    Statement { query: &query.id, sql: &query.guarded.sql, lists: &query.guarded.lists }
+}
+
+fn integer(cell: Option<&Cell<'_>>) -> Option<u64> {
+    match cell {
+        Some(Cell::Integer(value)) => u64::try_from(*value).ok(),
+        _ => None,
+    }
+}
+
+/// Stretches `[from, to)` of whole buckets with at most `limit` rows each, or one bucket when that has more. `counts` are
+/// rows per bucket, in order.
+fn cut_epochs(counts: &[(i64, u64)], width: i64, limit: u64) -> Vec<(i64, i64)> {
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    let mut rows = 0;
+    for (bucket, count) in counts {
+        match stretches.last_mut() {
+            Some((_, to)) if rows + count <= limit => {
+                rows += count;
+                *to = bucket + width;
+            }
+            _ => {
+                rows = *count;
+                stretches.push((*bucket, bucket + width));
+            }
+        }
+    }
+    stretches
+}
+
+/// Ranges of a text column with at most `limit` rows each, or one value when that has more. `counts` are rows per value, in
+/// order. The rows with NULL belong to the first or to the last range.
+fn cut_texts(
+    table: &str,
+    column: &str,
+    counts: Vec<(Option<String>, u64)>,
+    limit: u64,
+    nulls_first: bool,
+) -> Vec<Piece> {
+    let mut starts: Vec<Option<String>> = vec![None];
+    let mut rows = 0;
+    for (value, count) in counts {
+        let Some(value) = value else { continue };
+        if rows > 0 && rows + count > limit {
+            starts.push(Some(value));
+            rows = 0;
+        }
+        rows += count;
+    }
+    let last = starts.len() - 1;
+    let ends = starts.iter().skip(1).cloned().chain([None]);
+    let ranges = starts.iter().cloned().zip(ends).enumerate();
+    let pieces = ranges.map(|(i, (from, to))| {
+        let has_nulls = if nulls_first { i == 0 } else { i == last };
+        let condition = Condition::Texts { column: column.to_owned(), from, to, has_nulls };
+        Piece { table: table.to_owned(), files: Vec::new(), condition }
+    });
+    pieces.collect()
+}
+
+fn event_files(folder: &Path) -> Result<Vec<EventFile>> {
+    let mut files = Vec::new();
+    if !folder.is_dir() {
+        return Ok(files);
+    }
+    for entry in folders(folder)? {
+        let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let day = name.strip_prefix("date=").and_then(day_of);
+        files.extend(parquet_files(&entry)?.into_iter().map(|path| EventFile { day, path }));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn day_of(text: &str) -> Option<i64> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    days_from_civil(year, month, day)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| Error::file(folder, "list the case's tables", error);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(entries(folder)?.into_iter().filter(|path| path.is_dir()).collect())
+}
+
+fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let is_table = |path: &PathBuf| path.is_file() && path.extension().is_some_and(|extension| extension == "parquet");
+    Ok(entries(folder)?.into_iter().filter(is_table).collect())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn sql_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn sql_value(value: &ParamValue) -> String {
+    match value {
+        ParamValue::Integer(value) => format!("CAST({value} AS BIGINT)"),
+        ParamValue::Decimal(value) => format!("CAST({value} AS DOUBLE)"),
+        ParamValue::Text(value) => sql_text(value),
+    }
+}
+
+#[cfg(test)]
+mod tests;
