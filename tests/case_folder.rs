@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use support::corpus::{self, KEY_A, KEY_B, KEY_MRK, decrypt, id};
 use support::pack::{gzip, trail};
 use support::{
-    Row, analyze, case_events, case_ids, cell, extract, keytrail, names, parquet_rows, put, query, same_tree, text,
-    total, tree,
+    Row, Run, analyze, case_events, case_ids, cell, extract, keytrail, names, parquet_rows, put, query, same_tree,
+    text, total, tree,
 };
 use tempfile::TempDir;
 
@@ -23,22 +24,36 @@ use tempfile::TempDir;
 const FINDINGS: &str = "rule,title,severity,attack,first_time,last_time,account_id,region,key_arn,principal,source_ip,\
                         event_count,summary,details,event_ids";
 
-/// A place with the corpus in `in/`.
+/// A folder for one test: the evidence in `in/`, cases beside it.
 struct Place {
-    folder: TempDir,
+    root: PathBuf,
+    /// Removes the folder at the end; the folder that all tests read stays under `target/tmp`.
+    _guard: Option<TempDir>,
 }
 
 impl Place {
+    fn empty() -> Self {
+        let guard = TempDir::new().unwrap();
+        let place = Self { root: guard.path().to_owned(), _guard: Some(guard) };
+        fs::create_dir(place.input()).unwrap();
+        place
+    }
+
+    /// With the corpus.
     fn new() -> Self {
         let place = Self::empty();
         (0..corpus::FILES).for_each(|at| place.deliver(at));
         place
     }
 
-    fn empty() -> Self {
-        let place = Self { folder: TempDir::new().unwrap() };
-        fs::create_dir(place.input()).unwrap();
-        place
+    /// With the corpus and its case.
+    fn with_case() -> (Self, PathBuf) {
+        let place = Self::new();
+        for (path, bytes) in tree(case()) {
+            put(&place.at("case").join(path), bytes);
+        }
+        let case = place.at("case");
+        (place, case)
     }
 
     /// File `at` of the corpus arrives.
@@ -47,11 +62,11 @@ impl Place {
     }
 
     fn input(&self) -> PathBuf {
-        self.folder.path().join("in")
+        self.at("in")
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.root.join(name)
     }
 
     #[track_caller]
@@ -63,8 +78,27 @@ impl Place {
     /// Nothing is left beside the cases and the input.
     #[track_caller]
     fn has_only(&self, expected: &[&str]) {
-        assert_eq!(names(self.folder.path()), expected);
+        assert_eq!(names(&self.root), expected);
     }
+}
+
+/// The corpus analyzed once, for all tests that only read.
+static ANALYZED: LazyLock<(Place, Run)> = LazyLock::new(|| {
+    let place = Place { root: Path::new(env!("CARGO_TARGET_TMPDIR")).join("case_folder"), _guard: None };
+    if place.root.exists() {
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+    (0..corpus::FILES).for_each(|at| place.deliver(at));
+    let run = analyze(&place.input(), &place.at("case"), &[]);
+    (place, run)
+});
+
+/// The case of the corpus.
+#[track_caller]
+fn case() -> &'static Path {
+    static CASE: LazyLock<PathBuf> = LazyLock::new(|| ANALYZED.0.at("case"));
+    assert_eq!(ANALYZED.1.code, 0, "{}", ANALYZED.1.report());
+    &CASE
 }
 
 /// All files but the manifest, whose run times differ.
@@ -104,12 +138,9 @@ fn same_tables(left: &Path, right: &Path) {
 
 #[test]
 fn a_case_has_the_documented_layout() {
-    let place = Place::new();
-    let before = tree(&place.input());
-    let run = analyze(&place.input(), &place.at("case"), &[]).code(0);
-    let case = place.at("case");
-    same_tree(&before, &tree(&place.input()), "the evidence");
+    let (case, (place, run)) = (case(), &*ANALYZED);
     place.has_only(&["case", "in"]);
+    same_tree(&tree(&Place::new().input()), &tree(&place.input()), "the evidence");
     for file in ["manifest.json", "inputs.parquet", "findings.parquet", "findings.csv", "findings.ndjson"] {
         assert!(case.join(file).is_file(), "no {file}: {:?}\n{}", names(&case), run.report());
     }
@@ -136,8 +167,7 @@ fn a_case_has_the_documented_layout() {
 
 #[test]
 fn events_are_partitioned_by_their_own_day_and_sorted() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
+    let case = case();
     let mut all = Vec::new();
     for day in names(&case.join("events")) {
         for file in names(&case.join("events").join(&day)) {
@@ -159,8 +189,7 @@ fn events_are_partitioned_by_their_own_day_and_sorted() {
 
 #[test]
 fn findings_have_the_documented_columns_and_name_their_events() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
+    let case = case();
     let csv = fs::read_to_string(case.join("findings.csv")).unwrap();
     assert_eq!(csv.lines().next().unwrap().trim_start_matches('\u{feff}'), FINDINGS);
     let findings = parquet_rows(&case.join("findings.parquet"));
@@ -193,8 +222,7 @@ fn fail_on_gives_its_own_exit_code() {
 
 #[test]
 fn an_existing_case_is_refused_replaced_or_extended_as_asked() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
+    let (place, case) = Place::with_case();
     let before = tree(&case);
     let run = analyze(&place.input(), &case, &[]).code(1);
     assert!(run.stderr.contains("case") && run.stderr.contains("--force"), "{}", run.report());
@@ -223,8 +251,7 @@ fn force_does_not_replace_a_folder_that_is_no_case() {
 /// The replaced case must survive a run that cannot start.
 #[test]
 fn a_failed_run_leaves_the_old_case_and_no_half_case() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
+    let (place, case) = Place::with_case();
     let before = tree(&case);
     analyze(&place.at("missing"), &case, &["--force"]).code(1);
     analyze(&place.input(), &case, &["--force", "--queries", place.at("missing").to_str().unwrap()]).code(1);
@@ -243,7 +270,7 @@ fn append_adds_only_new_files_and_equals_one_run_over_everything() {
         place.deliver(at);
     }
     let run = analyze(&place.input(), &case, &["--append"]).code(0);
-    let whole = place.analyze("whole", &[]);
+    let whole = self::case().to_owned();
     same_tree(&tree(&whole.join("events")), &tree(&case.join("events")), "the events");
     same_tables(&whole, &case);
     let inputs = |case: &Path| {
@@ -254,13 +281,12 @@ fn append_adds_only_new_files_and_equals_one_run_over_everything() {
         rows
     };
     assert_eq!(inputs(&whole), inputs(&case), "{}", run.report());
-    place.has_only(&["case", "in", "whole"]);
+    place.has_only(&["case", "in"]);
 }
 
 #[test]
 fn append_without_new_files_changes_nothing() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
+    let (place, case) = Place::with_case();
     let before = comparable(&case);
     for _ in 0..2 {
         analyze(&place.input(), &case, &["--append"]).code(0);
@@ -280,19 +306,12 @@ fn append_sees_a_file_that_changed_under_its_name() {
 }
 
 #[test]
-fn append_without_a_case_makes_one() {
-    let place = Place::new();
-    let case = place.analyze("case", &["--append"]);
-    assert_eq!(case_ids(&case).len(), corpus::ids().len());
-}
-
-#[test]
 fn threads_and_memory_do_not_change_a_byte() {
     let place = Place::new();
-    let one = comparable(&place.analyze("one", &["--jobs", "1"]));
-    same_tree(&one, &comparable(&place.analyze("four", &["--jobs", "4"])), "4 threads");
-    same_tree(&one, &comparable(&place.analyze("tiny", &["--memory", "1K", "--jobs", "2"])), "1 KiB of memory");
-    place.has_only(&["four", "in", "one", "tiny"]);
+    let expected = comparable(case());
+    same_tree(&expected, &comparable(&place.analyze("four", &["--jobs", "4"])), "4 threads");
+    same_tree(&expected, &comparable(&place.analyze("tiny", &["--memory", "1K", "--jobs", "1"])), "1 KiB, 1 thread");
+    place.has_only(&["four", "in", "tiny"]);
 }
 
 /// Thousands of rows over two days, so that every spill holds parts of both.
@@ -327,7 +346,6 @@ fn files_from_a_list_make_the_same_case_as_their_folder() {
         .map(|at| format!("{}\n", place.input().join(corpus::key_of(at) + ".gz").display()))
         .collect();
     put(&place.at("list.txt"), list);
-    let case = place.analyze("case", &[]);
     let (listed, list) = (place.at("listed"), place.at("list.txt"));
     keytrail(&["analyze", "--files-from", list.to_str().unwrap(), "--out", listed.to_str().unwrap()]).code(0);
     let rows = |case: &Path| {
@@ -335,14 +353,16 @@ fn files_from_a_list_make_the_same_case_as_their_folder() {
         rows.iter_mut().for_each(|row| row.retain(|column, _| !support::PROVENANCE.contains(&column.as_str())));
         rows
     };
-    assert_eq!(rows(&case), rows(&listed));
+    assert_eq!(rows(case()), rows(&listed));
 }
 
 #[test]
 fn quiet_prints_nothing_and_stdout_has_no_noise() {
     let place = Place::new();
-    let run = analyze(&place.input(), &place.at("case"), &["--quiet"]).code(0);
+    // A nightly job is the same command every night, so the first night has nothing to extend.
+    let run = analyze(&place.input(), &place.at("case"), &["--quiet", "--append"]).code(0);
     assert!(run.stdout.is_empty() && run.stderr.is_empty(), "{}", run.report());
+    assert_eq!(case_ids(&place.at("case")), case_ids(case()));
     let run = extract(&place.input(), &["--quiet"]).code(0);
     assert!(run.stderr.is_empty() && run.rows().len() == corpus::ids().len(), "{}", run.report());
     let output = place.at("events.parquet");
@@ -367,9 +387,9 @@ fn filters_are_exact_on_records() {
     // Record 28 is the last second of the second day, record 29 the first of the third.
     let third_day = 1_714_694_400;
     check(&["--since", "2024-05-03"], &|row| epoch(row) >= third_day);
-    check(&["--until", "2024-05-03"], &|row| epoch(row) < third_day);
-    check(&["--until", "2024-05-03T00:00:01Z"], &|row| epoch(row) <= third_day);
-    check(&["--since", "2024-05-02T23:59:59Z", "--until", "2024-05-03T00:00:00Z"], &|row| epoch(row) == third_day - 1);
+    check(&["--until", "2024-05-02"], &|row| epoch(row) < third_day);
+    check(&["--until", "2024-05-03T00:00:00Z"], &|row| epoch(row) <= third_day);
+    check(&["--since", "2024-05-02T23:59:59Z", "--until", "2024-05-02T23:59:59Z"], &|row| epoch(row) == third_day - 1);
     check(&["--since", "2024-05-03T02:00:00+02:00"], &|row| epoch(row) >= third_day);
     check(&["--account", "444455556666"], &|row| text(row, "account_id") == "444455556666");
     check(&["--account", "4444*", "--account", "5*"], &|row| text(row, "account_id") == "444455556666");
@@ -405,7 +425,7 @@ fn filters_on_file_names_leave_room_for_late_deliveries() {
     let other = trail(&[decrypt(3).elsewhere().at("2024-05-03T01:00:00Z").text()]);
     put(&place.input().join(name("444455556666", "eu-west-1", "2024-05-03", "0105")), other);
     let ids = |options: &[&str]| extract(&place.input(), options).code(0).ids();
-    assert_eq!(ids(&["--until", "2024-05-03"]), [id(1), id(2)]);
+    assert_eq!(ids(&["--until", "2024-05-02"]), [id(1), id(2)]);
     assert_eq!(ids(&["--since", "2024-05-02T23:59:59Z"]), [id(1), id(2), id(3)]);
     assert_eq!(ids(&["--since", "2024-05-03"]), [id(3)]);
     assert_eq!(ids(&["--account", "1111*"]), [id(1), id(2)]);
@@ -488,8 +508,7 @@ fn two_contents_of_one_event_are_both_in_the_case() {
 
 #[test]
 fn child_tables_hold_what_queries_must_take_apart() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
+    let case = case();
     let sql = |table: &str| format!("SELECT t.event_id FROM {table} AS t ORDER BY t.event_id");
     let ids = |table: &str| query(&case, &sql(table)).iter().map(|row| text(row, "event_id")).collect::<BTreeSet<_>>();
     assert_eq!(ids("policy_entries"), BTreeSet::from([id(2)]));
@@ -500,9 +519,7 @@ fn child_tables_hold_what_queries_must_take_apart() {
 
 #[test]
 fn timelines_know_a_key_by_each_of_its_names() {
-    let place = Place::new();
-    let case = place.analyze("case", &[]);
-    let case = case.to_str().unwrap();
+    let case = case().to_str().unwrap();
     let uses = |subject: &[&str]| {
         let fixed = ["timeline", "--case", case, "--format", "ndjson"];
         keytrail(&[fixed.as_slice(), subject].concat()).code(0).text()

@@ -74,7 +74,7 @@ pub fn check_folder(folder: &Path, load: LoadRecords<'_>, expect: Expect) -> Che
 /// Checks the queries `ids` of a library.
 pub fn check_library(library: &Library, ids: &BTreeSet<String>, load: LoadRecords<'_>, expect: Expect) -> CheckReport {
     let mut check = Check { library, load, expect, tables: tables_of(library), report: CheckReport::default() };
-    let mut empty = check.empty_case();
+    let mut empty = check.empty_case(ids);
     for query in library.queries().into_iter().filter(|query| ids.contains(&query.id)) {
         check.report.queries += 1;
         let Some(guarded) = check.statement(query) else { continue };
@@ -143,8 +143,8 @@ impl Check<'_> {
         Some(guarded)
     }
 
-    /// A case without events, its views built.
-    fn empty_case(&mut self) -> Option<(Session, ScratchFolder)> {
+    /// A case without events, with the views that the queries are or need.
+    fn empty_case(&mut self, ids: &BTreeSet<String>) -> Option<(Session, ScratchFolder)> {
         let made = ScratchFolder::create().and_then(|folder| {
             let session = Session::open(folder.path(), Settings::default())?;
             Ok((session, folder))
@@ -156,7 +156,11 @@ impl Check<'_> {
                 return None;
             }
         };
-        let views = match self.library.views_in_order() {
+        let checked = self.library.queries().into_iter().filter(|query| ids.contains(&query.id));
+        let tables: Vec<&str> = checked
+            .flat_map(|query| query.header.reads.iter().map(String::as_str).chain([query.id.as_str()]))
+            .collect();
+        let views = match self.library.views_for(tables) {
             Ok(views) => views,
             Err(error) => {
                 self.report.faults.push(error);
@@ -264,7 +268,11 @@ impl Check<'_> {
             }
             if !block.is_hit && !hits.is_empty() {
                 let shown: Vec<_> = hits.iter().take(MAX_ROWS_SHOWN).copied().collect();
-                self.complain(name, block.line, format!("found although it must not be ({}): {}", shown.join(", "), block.reason));
+                self.complain(
+                    name,
+                    block.line,
+                    format!("found although it must not be ({}): {}", shown.join(", "), block.reason),
+                );
             }
         }
         if found.iter().any(|finding| finding.summary.is_empty()) {
@@ -282,7 +290,11 @@ impl Check<'_> {
             _ => false,
         });
         if has_ties {
-            self.complain(path, 0, "rows of its test are equal in all columns of the final ORDER BY: add a unique one".to_owned());
+            self.complain(
+                path,
+                0,
+                "rows of its test are equal in all columns of the final ORDER BY: add a unique one".to_owned(),
+            );
         }
     }
 
@@ -315,7 +327,8 @@ impl Check<'_> {
         if file.expected.is_none() {
             self.complain(name, 0, "there are no expected rows after `----`: UPDATE_EXPECT=1 writes them".to_owned());
         }
-        let mut got: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|text| same_number(text)).collect()).collect();
+        let mut got: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|text| same_number(text)).collect()).collect();
         let mut want: Vec<Vec<String>> =
             expected.rows.iter().map(|row| row.iter().map(|text| same_number(text)).collect()).collect();
         if matches!(given, Given::Findings(_)) {
@@ -381,7 +394,9 @@ impl Given {
     fn default_columns(&self) -> Vec<String> {
         match self {
             Given::Findings(_) => {
-                ["first_time", "last_time", "severity", "key_arn", "principal", "event_count", "event_ids"].map(str::to_owned).into()
+                ["first_time", "last_time", "severity", "key_arn", "principal", "event_count", "event_ids"]
+                    .map(str::to_owned)
+                    .into()
             }
             Given::Rows(table) => table.columns.iter().map(|column| column.name.clone()).collect(),
         }

@@ -6,6 +6,7 @@
 //! Deliberately absent: any statement that did not come from [`super::guard`], and any file a statement might name.
 //! `POLARS_MAX_THREADS`, read by Polars at its first use, bounds its threads.
 
+use super::stage;
 use super::table::{CellType, ResultColumn, Table};
 use crate::error::{Error, Result};
 use crate::output::Cell;
@@ -17,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufWriter;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows in a batch of a result, and so in a row group of a written table.
@@ -182,9 +183,14 @@ struct Plan {
 fn normal(name: &PlSmallStr, kind: &DataType, lists: &BTreeSet<String>) -> Expr {
     let column = col(name.clone());
     match kind {
-        DataType::String if lists.contains(name.as_str()) => {
-            column.str().split(lit(",")).list().sort(SortOptions::default()).list().join(lit(","), true).alias(name.clone())
-        }
+        DataType::String if lists.contains(name.as_str()) => column
+            .str()
+            .split(lit(","))
+            .list()
+            .sort(SortOptions::default())
+            .list()
+            .join(lit(","), true)
+            .alias(name.clone()),
         DataType::Int64 | DataType::Float64 | DataType::String | DataType::Boolean | DataType::Date => column,
         kind if kind.is_integer() => column.cast(DataType::Int64),
         kind if kind.is_float() => column.cast(DataType::Float64),
@@ -193,17 +199,26 @@ fn normal(name: &PlSmallStr, kind: &DataType, lists: &BTreeSet<String>) -> Expr 
     }
 }
 
-/// Runs `work`; Polars's errors and panics become errors of the query. A panic would end the whole report for one rule.
-fn guarded<T>(query: &str, work: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
+/// The stack that Polars gets. It walks plans recursively, and a chain of thirty CTEs is deep: an unoptimised build needs
+/// more than the 8 MiB of a main thread for some views. It is reserved, not used.
+const STACK: usize = 256 << 20;
+
+/// Runs `work` on a thread of its own, because of the stack, and because a panic inside Polars then becomes an error of the
+/// query: it must not end a whole report for one rule.
+fn guarded<T: Send>(query: &str, work: impl FnOnce() -> PolarsResult<T> + Send) -> Result<T> {
     let failed = |message: String| Error::Query { query: query.to_owned(), line: 0, message };
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed(format!("the SQL engine: {error}"))),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Err(failed(format!("the SQL engine stopped: {}", text.unwrap_or("no reason given"))))
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("sql".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| failed(format!("no thread for the SQL engine: {error}")))?;
+        match thread.join() {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failed(format!("the SQL engine: {error}"))),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+                Err(failed(format!("the SQL engine stopped: {}", text.unwrap_or("no reason given"))))
+            }
         }
-    }
+    })
 }
 
 impl SqlEngine for Polars {
@@ -261,9 +276,12 @@ impl SqlEngine for Polars {
     }
 
     fn for_each_row(&mut self, statement: &Statement<'_>, each: RowSink<'_>) -> Result<Vec<ResultColumn>> {
-        let plan = self.plan(statement)?;
+        let (plan, staged) = self.staged_plan(statement)?;
         let columns = result_columns(&plan.given);
-        let result = guarded(statement.query, || Ok(plan.frame.collect_with_engine(Engine::Streaming)?.unwrap_single()))?;
+        let result =
+            guarded(statement.query, || Ok(plan.frame.collect_with_engine(Engine::Streaming)?.unwrap_single()));
+        self.forget_stages(staged);
+        let result = result?;
         let mut start = 0;
         while start < result.height() {
             for row in rows_of(statement.query, &result.slice(start as i64, BATCH))? {
@@ -275,36 +293,117 @@ impl SqlEngine for Polars {
     }
 
     fn write_parquet(&mut self, statement: &Statement<'_>, pieces: &[Piece], path: &Path) -> Result<u64> {
-        let file = File::create(path).map_err(|error| Error::file(path, "create the table", error))?;
-        let schema = self.plan(statement)?.schema;
-        let out = BufWriter::with_capacity(1 << 18, file);
-        let writer = guarded(statement.query, || {
-            ParquetWriter::new(out)
-                .with_compression(ParquetCompression::Snappy)
-                .with_statistics(StatisticsOptions::empty())
-                .set_parallel(false)
-                .batched(&schema)
-        });
-        let writer = Arc::new(Mutex::new(Writer { file: writer?, rows: 0 }));
+        let mut writer: Option<Arc<Mutex<Writer>>> = None;
         let whole = [None];
         let cut: Vec<_> = pieces.iter().map(Some).collect();
         for piece in if pieces.is_empty() { &whole[..] } else { &cut[..] } {
             if let Some(piece) = piece {
                 self.narrow(piece)?;
             }
-            let written = self.plan(statement).and_then(|plan| {
-                let writer = writer.clone();
-                guarded(statement.query, || {
-                    let sink = PlanCallback::new(move |batch| append(&writer, &batch));
-                    plan.frame.sink_batches(sink, true, NonZeroUsize::new(BATCH))?.collect_with_engine(Engine::Streaming)
-                })
+            let written = self.staged_plan(statement).and_then(|(plan, staged)| {
+                let written = self.sink(statement.query, plan, path, &mut writer);
+                self.forget_stages(staged);
+                written
             });
-            self.widen();
+            if piece.is_some() {
+                self.widen();
+            }
             written?;
         }
+        let Some(writer) = writer else { return Ok(0) };
         let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         guarded(statement.query, || writer.file.finish())?;
         Ok(writer.rows)
+    }
+}
+
+impl Polars {
+    /// Computes the CTEs that a statement reads more than once, and plans the rest over them.
+    fn staged_plan(&mut self, statement: &Statement<'_>) -> Result<(Plan, Option<StageFolder>)> {
+        let cut = stage::cut(statement.sql);
+        if cut.stages.is_empty() {
+            return Ok((self.plan(statement)?, None));
+        }
+        let mut staged = StageFolder::new()?;
+        for stage in cut.stages {
+            let path = staged.folder.join(format!("{}.parquet", stage.table));
+            let part = Statement { query: statement.query, sql: &stage.sql, lists: &BTreeSet::new() };
+            let computed = self.plan(&part).and_then(|plan| {
+                let mut writer = None;
+                self.sink(statement.query, plan, &path, &mut writer)?;
+                let Some(writer) = writer else { return Ok(()) };
+                let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                guarded(statement.query, || writer.file.finish()).map(|_| ())
+            });
+            let registered =
+                computed.and_then(|()| self.register_files(&stage.table, std::slice::from_ref(&path), &[]));
+            staged.tables.push(stage.table);
+            if let Err(error) = registered {
+                self.forget_stages(Some(staged));
+                return Err(error);
+            }
+        }
+        match self.plan(&Statement { query: statement.query, sql: &cut.sql, lists: statement.lists }) {
+            Ok(plan) => Ok((plan, Some(staged))),
+            Err(error) => {
+                self.forget_stages(Some(staged));
+                Err(error)
+            }
+        }
+    }
+
+    fn forget_stages(&mut self, staged: Option<StageFolder>) {
+        for table in staged.iter().flat_map(|staged| &staged.tables) {
+            self.forget(table);
+        }
+    }
+
+    /// Appends the rows of a plan to the file at `path`, which the first one creates.
+    fn sink(&self, query: &str, plan: Plan, path: &Path, writer: &mut Option<Arc<Mutex<Writer>>>) -> Result<()> {
+        let open = match writer {
+            Some(writer) => writer.clone(),
+            None => {
+                let file = File::create(path).map_err(|error| Error::file(path, "create the table", error))?;
+                let out = BufWriter::with_capacity(1 << 18, file);
+                let batched = guarded(query, || {
+                    ParquetWriter::new(out)
+                        .with_compression(ParquetCompression::Snappy)
+                        .with_statistics(StatisticsOptions::empty())
+                        .set_parallel(false)
+                        .batched(&plan.schema)
+                })?;
+                writer.insert(Arc::new(Mutex::new(Writer { file: batched, rows: 0 }))).clone()
+            }
+        };
+        guarded(query, || {
+            let sink = PlanCallback::new(move |batch| append(&open, &batch));
+            plan.frame.sink_batches(sink, true, NonZeroUsize::new(BATCH))?.collect_with_engine(Engine::Streaming)
+        })?;
+        Ok(())
+    }
+}
+
+/// Where the results of stages lie while a statement runs.
+struct StageFolder {
+    folder: PathBuf,
+    tables: Vec<String>,
+}
+
+impl StageFolder {
+    fn new() -> Result<StageFolder> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("keytrail-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::file(&folder, "create a folder for intermediate results", error))?;
+        Ok(StageFolder { folder, tables: Vec::new() })
+    }
+}
+
+impl Drop for StageFolder {
+    fn drop(&mut self) {
+        // It lies in the system's folder for temporary files, which is cleaned in any case.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -330,7 +429,10 @@ struct Writer {
 fn append(writer: &Mutex<Writer>, batch: &DataFrame) -> PolarsResult<bool> {
     if batch.height() > 0 {
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.file.write_batch(batch)?;
+        // Columns of a batch may come in unequal chunks, which the writer takes for a broken table.
+        let mut batch = batch.clone();
+        batch.rechunk_mut();
+        writer.file.write_batch(&batch)?;
         writer.rows += batch.height() as u64;
     }
     Ok(false)

@@ -11,7 +11,10 @@
 //! written in a projection, which become BIGINT; `COUNT(1)`, which becomes `COUNT(*)`; the place of NULLs in every ORDER
 //! BY, which is said; RANK by one column, which is told how to rank NULL.
 
+mod calls;
 mod expression;
+mod forms;
+mod from;
 mod functions;
 mod select;
 mod window;
@@ -170,7 +173,10 @@ impl Guard<'_> {
             return None;
         }
         if longest_stretch(&tokens) > MAX_OPERATORS {
-            self.refuse("an expression with more than 800 operators", "write IN for many values, or split it over CTEs");
+            self.refuse(
+                "an expression with more than 800 operators",
+                "write IN for many values, or split it over CTEs",
+            );
             return None;
         }
         let statements = match Parser::parse_sql(&GenericDialect, text) {
@@ -215,7 +221,8 @@ impl Guard<'_> {
     fn refuse(&mut self, what: &str, instead: &str) {
         let message = format!("{what}: {instead}");
         let line = self.line;
-        let is_known = |fault: &Error| matches!(fault, Error::Query { line: l, message: m, .. } if *l == line && *m == message);
+        let is_known =
+            |fault: &Error| matches!(fault, Error::Query { line: l, message: m, .. } if *l == line && *m == message);
         if !self.faults.iter().any(is_known) {
             self.faults.push(Error::Query { query: self.query.to_owned(), line, message });
         }
@@ -226,11 +233,17 @@ impl Guard<'_> {
         self.at(ident.span.start.line);
         let name = &ident.value;
         if ident.quote_style.is_some() {
-            self.refuse(&format!("the quoted name {ident}"), "engines quote differently; choose a plain lower-case name");
+            self.refuse(
+                &format!("the quoted name {ident}"),
+                "engines quote differently; choose a plain lower-case name",
+            );
         } else if name.chars().any(|c| c.is_ascii_uppercase()) {
             self.refuse(
                 &format!("the upper-case name `{name}`"),
-                &format!("identifiers are case-sensitive in one engine and not in others; write `{}`", name.to_lowercase()),
+                &format!(
+                    "identifiers are case-sensitive in one engine and not in others; write `{}`",
+                    name.to_lowercase()
+                ),
             );
         } else if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
             self.refuse(&format!("the name `{name}`"), "names consist of lower-case letters, digits and `_`");
@@ -314,7 +327,10 @@ pub enum TableSource {
 /// How to run a passed statement elsewhere: the statement, and a DuckDB command line over the case's Parquet files.
 pub fn explain(guarded: &Guarded, sources: &[(String, TableSource)]) -> String {
     let mut script = String::new();
-    for (name, source) in sources.iter().filter(|(name, _)| guarded.tables.contains(name)) {
+    let is_named = |name: &str| guarded.tables.contains(name);
+    // `evidence` is a SELECT over `events`.
+    let is_needed = |name: &str| is_named(name) || (name == "events" && is_named("evidence"));
+    for (name, source) in sources.iter().filter(|(name, _)| is_needed(name)) {
         let select = match source {
             TableSource::Parquet(path) => {
                 format!("SELECT * FROM read_parquet('{}', hive_partitioning = false)", path.replace('\'', "''"))

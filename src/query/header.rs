@@ -191,7 +191,15 @@ pub fn parse_optional(query: &str, text: &str) -> Result<Header, Vec<Error>> {
 }
 
 const KEYS: [&str; 10] = [
-    "title", "severity", "attack", "description", "false-positives", "blind-spots", "reads", "params", "column",
+    "title",
+    "severity",
+    "attack",
+    "description",
+    "false-positives",
+    "blind-spots",
+    "reads",
+    "params",
+    "column",
     "partition",
 ];
 
@@ -284,9 +292,10 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
 fn is_attack(text: &str) -> bool {
     let is_technique = |word: &str| {
         let mut parts = word.split('.');
-        let main = parts.next().and_then(|main| main.strip_prefix('T')).is_some_and(|digits| {
-            digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
-        });
+        let main = parts
+            .next()
+            .and_then(|main| main.strip_prefix('T'))
+            .is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()));
         let sub = parts.next().is_none_or(|sub| {
             (3..=4).contains(&sub.len()) && sub.trim_start_matches('A').bytes().all(|byte| byte.is_ascii_digit())
         });
@@ -327,10 +336,7 @@ SELECT 1";
         assert_eq!(header.description, "A key will be gone. Everything under it is lost.");
         assert_eq!(header.reads, ["events", "keys"]);
         let values: Vec<_> = header.params.iter().map(|param| param.value.clone()).collect();
-        assert_eq!(
-            values,
-            [ParamValue::Integer(30), ParamValue::Decimal(1.5), ParamValue::Text("a, b".to_owned())]
-        );
+        assert_eq!(values, [ParamValue::Integer(30), ParamValue::Decimal(1.5), ParamValue::Text("a, b".to_owned())]);
     }
 
     #[test]

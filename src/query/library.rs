@@ -88,10 +88,7 @@ impl Library {
     ///
     /// # Errors
     /// Every fault of layout and headers.
-    pub fn from_texts(
-        files: Vec<(String, String)>,
-        folder: Option<&Path>,
-    ) -> std::result::Result<Library, Vec<Error>> {
+    pub fn from_texts(files: Vec<(String, String)>, folder: Option<&Path>) -> std::result::Result<Library, Vec<Error>> {
         let (tests, sources): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| path.ends_with(".test"));
         let mut tests: BTreeMap<String, String> = tests.into_iter().collect();
         let mut queries: BTreeMap<String, LibraryQuery> = BTreeMap::new();
@@ -218,7 +215,9 @@ fn place(path: &str) -> std::result::Result<(QueryKind, String, String), String>
         return Err("a query's file name consists of lower-case letters, digits, `-` and `_`".to_owned());
     }
     if kind == QueryKind::View && (id.contains('-') || IMPLIED_TABLES.contains(&id)) {
-        return Err("a view's file name is its table's name: letters, digits and `_`, and none that is taken".to_owned());
+        return Err(
+            "a view's file name is its table's name: letters, digits and `_`, and none that is taken".to_owned()
+        );
     }
     Ok((kind, group, id.to_owned()))
 }

@@ -78,9 +78,9 @@ fn parse_value(text: &str) -> std::result::Result<(ParamValue, &str), String> {
     let end = text.find(',').unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     let value = parse_number(word.trim());
-    value.map(|value| (value, rest)).ok_or_else(|| {
-        format!("`{}` is no value: write an integer, a decimal, or text in single quotes", word.trim())
-    })
+    value
+        .map(|value| (value, rest))
+        .ok_or_else(|| format!("`{}` is no value: write an integer, a decimal, or text in single quotes", word.trim()))
 }
 
 fn parse_number(word: &str) -> Option<ParamValue> {

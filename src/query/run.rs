@@ -26,9 +26,8 @@ pub const PIECE_ROWS: u64 = 1_000_000;
 const HOUR: i64 = 3_600;
 
 /// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
-const TIME_KEYS: [&str; 8] = [
-    "hour_epoch", "day_epoch", "event_epoch", "event_time", "event_date", "hour_time", "day_time", "hour",
-];
+const TIME_KEYS: [&str; 8] =
+    ["hour_epoch", "day_epoch", "event_epoch", "event_time", "event_date", "hour_time", "day_time", "hour"];
 
 /// What a run may set.
 #[derive(Clone, Debug)]
@@ -158,7 +157,8 @@ impl Session {
         }
         let accounts = Table::of_texts("account_id", &self.settings.home_accounts);
         self.engine.register_rows("home_accounts", &accounts)?;
-        let values: Vec<_> = self.settings.home_accounts.iter().map(|account| format!("({})", sql_text(account))).collect();
+        let values: Vec<_> =
+            self.settings.home_accounts.iter().map(|account| format!("({})", sql_text(account))).collect();
         let source = match values.is_empty() {
             true => "SELECT '' AS account_id WHERE FALSE".to_owned(),
             false => format!("SELECT * FROM (VALUES {}) AS v(account_id)", values.join(", ")),
@@ -224,7 +224,8 @@ impl Session {
     /// The statement as it is run, and the DuckDB command line that gives the same rows.
     pub fn explain(&self, query: &Prepared) -> String {
         let mut sources: Vec<_> = self.sources.iter().map(|(name, source)| (name.clone(), source.clone())).collect();
-        let params: Vec<_> = query.params.iter().map(|param| format!("{} AS {}", sql_value(&param.value), param.name)).collect();
+        let params: Vec<_> =
+            query.params.iter().map(|param| format!("{} AS {}", sql_value(&param.value), param.name)).collect();
         let params = if params.is_empty() { "NULL AS nothing".to_owned() } else { params.join(", ") };
         sources.push(("params".to_owned(), TableSource::Select(format!("SELECT {params}"))));
         // Views over tables come after the tables.
@@ -269,7 +270,8 @@ impl Session {
             .engine
             .write_parquet(&statement(view), &pieces, &parts)
             .and_then(|_| self.sort_parts(view, &parts, path));
-        let removed = std::fs::remove_file(&parts).map_err(|error| Error::file(&parts, "remove the unsorted rows", error));
+        let removed =
+            std::fs::remove_file(&parts).map_err(|error| Error::file(&parts, "remove the unsorted rows", error));
         sorted.and_then(|rows| removed.map(|()| rows))
     }
 
@@ -292,7 +294,13 @@ impl Session {
             if is_text {
                 let counts = self.text_counts(table, &key.column)?;
                 // In descending order the pieces come from the end, so what stands first must be cut off last.
-                pieces = cut_texts(table, &key.column, counts, self.settings.piece_rows, key.is_nulls_first != key.is_descending);
+                pieces = cut_texts(
+                    table,
+                    &key.column,
+                    counts,
+                    self.settings.piece_rows,
+                    key.is_nulls_first != key.is_descending,
+                );
                 if key.is_descending {
                     pieces.reverse();
                 }

@@ -117,10 +117,14 @@ pub struct TestFile {
 /// Every line that is none of the format.
 pub fn parse(name: &str, text: &str) -> Result<TestFile, Vec<Error>> {
     let mut faults = Vec::new();
-    let mut complain =
-        |line: u64, message: String| faults.push(Error::Query { query: name.to_owned(), line, message });
-    let mut file =
-        TestFile { params: Vec::new(), home_accounts: Vec::new(), blocks: Vec::new(), records: Vec::new(), expected: None };
+    let mut complain = |line: u64, message: String| faults.push(Error::Query { query: name.to_owned(), line, message });
+    let mut file = TestFile {
+        params: Vec::new(),
+        home_accounts: Vec::new(),
+        blocks: Vec::new(),
+        records: Vec::new(),
+        expected: None,
+    };
     let mut lines = text.lines().zip(1u64..);
     let mut number = 0;
     for (line, at) in lines.by_ref() {
@@ -150,7 +154,10 @@ pub fn parse(name: &str, text: &str) -> Result<TestFile, Vec<Error>> {
                 (Err(error), _) => complain(at, format!("the record is no JSON object: {error}")),
             }
         } else if !line.is_empty() {
-            complain(at, "write `+ reason`, `- reason`, a JSON record on one line, `params:`, `home:` or `----`".to_owned());
+            complain(
+                at,
+                "write `+ reason`, `- reason`, a JSON record on one line, `params:`, `home:` or `----`".to_owned(),
+            );
         }
     }
     file.expected = expected(lines, &mut complain);

@@ -2,15 +2,15 @@
 //!
 //! In: an expression and where it stands ([`At`]). Out: the same expression, rewritten where only the spelling is wrong.
 
-use super::functions::{self, Role};
-use super::{Guard, MAX_DEPTH, Scope, bare, column_of, line_of};
-use sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Query, SetExpr, TableFactor, TimezoneInfo, TypedString, UnaryOperator,
-    Value, ValueWithSpan,
+use super::forms::{
+    is_correlation, is_fraction, is_null, is_positive, is_text, is_time, is_zero, may_be_negative, widen,
 };
-use sqlparser::tokenizer::Span;
-use std::collections::BTreeSet;
+use super::functions;
+use super::{Guard, MAX_DEPTH, Scope, column_of, line_of};
+use sqlparser::ast::{
+    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Query, SetExpr, TableFactor, TimezoneInfo,
+    TypedString, UnaryOperator, Value, ValueWithSpan,
+};
 
 /// The clause an expression stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,36 @@ impl Guard<'_> {
                 }
             }
             Expr::Function(_) => self.function(expr, &at),
+            Expr::InList { .. } | Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => {
+                self.membership(expr, &at)
+            }
+            Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsDistinctFrom(..)
+            | Expr::IsNotDistinctFrom(..)
+            | Expr::IsTrue(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::Between { .. }
+            | Expr::Like { .. }
+            | Expr::ILike { .. } => self.predicate(expr, &at),
+            Expr::Floor { .. }
+            | Expr::Ceil { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Trim { .. } => {
+                self.spelled_function(expr, &at);
+            }
+            _ => self.other(expr),
+        }
+    }
+
+    /// IS, BETWEEN and LIKE.
+    fn predicate(&mut self, expr: &mut Expr, at: &At) {
+        match expr {
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
                 self.expr(inner, At { is_list_place: true, ..at.inner() });
             }
@@ -150,7 +180,6 @@ impl Guard<'_> {
                 "IS [NOT] TRUE, FALSE or UNKNOWN",
                 "Polars gives NULL for NULL; write COALESCE(x, FALSE), or CASE WHEN x THEN 0 ELSE 1 END = 1",
             ),
-            Expr::InList { .. } | Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => self.membership(expr, &at),
             Expr::Between { expr, low, high, .. } => {
                 for part in [&mut **expr, low, high] {
                     self.expr(part, at.inner());
@@ -158,21 +187,21 @@ impl Guard<'_> {
                 self.no_text_for_time(expr, low);
                 self.no_text_for_time(expr, high);
             }
-            Expr::Like { any, expr, pattern, escape_char, .. } | Expr::ILike { any, expr, pattern, escape_char, .. } => {
+            Expr::Like { any, expr, pattern, escape_char, .. }
+            | Expr::ILike { any, expr, pattern, escape_char, .. } => {
                 if *any || escape_char.is_some() {
                     self.refuse("LIKE with ESCAPE or ANY", "write several LIKE, with patterns without escapes");
                 }
-                let is_text = matches!(&**pattern, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }));
-                if !is_text {
-                    self.refuse("LIKE with a pattern that is no literal", "Polars takes only literals; compare with =, SUBSTR or POSITION");
+                if !is_text(pattern) {
+                    self.refuse(
+                        "LIKE with a pattern that is no literal",
+                        "Polars takes only literals; compare with =, SUBSTR or POSITION",
+                    );
                 }
                 self.expr(expr, at.inner());
                 self.expr(pattern, at.inner());
             }
-            Expr::Floor { .. } | Expr::Ceil { .. } | Expr::Position { .. } | Expr::Substring { .. } | Expr::Trim { .. } => {
-                self.spelled_function(expr, &at);
-            }
-            _ => self.other(expr),
+            _ => {}
         }
     }
 
@@ -211,7 +240,10 @@ impl Guard<'_> {
             Value::Number(_, false) | Value::Boolean(_) | Value::Null => {}
             Value::SingleQuotedString(text) => {
                 if text.contains('\\') {
-                    self.refuse("a backslash in a literal", "engines read it differently; match around it with LIKE and `_`");
+                    self.refuse(
+                        "a backslash in a literal",
+                        "engines read it differently; match around it with LIKE and `_`",
+                    );
                 }
             }
             Value::Placeholder(_) => self.refuse(
@@ -252,7 +284,6 @@ impl Guard<'_> {
             | BinaryOperator::LtEq
             | BinaryOperator::Gt
             | BinaryOperator::GtEq => {
-                let is_null = |expr: &Expr| matches!(bare(expr), Expr::Value(ValueWithSpan { value: Value::Null, .. }));
                 if is_null(left) || is_null(right) {
                     self.refuse("a comparison with NULL", "it is never true; write IS NULL or IS NOT NULL");
                 }
@@ -286,9 +317,11 @@ impl Guard<'_> {
     }
 
     fn no_text_for_time(&mut self, time: &Expr, text: &Expr) {
-        let is_text = matches!(bare(text), Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }));
-        if is_text && is_time(time) {
-            self.refuse("a time compared with text", "compare event_epoch with seconds, or event_date with DATE '2024-05-01'");
+        if is_text(text) && is_time(time) {
+            self.refuse(
+                "a time compared with text",
+                "compare event_epoch with seconds, or event_date with DATE '2024-05-01'",
+            );
         }
     }
 
@@ -297,10 +330,13 @@ impl Guard<'_> {
         if *kind != CastKind::Cast || *array || format.is_some() {
             self.refuse("TRY_CAST, `::` or a CAST with a format", "write CAST(x AS BIGINT)");
         }
-        let is_null = matches!(**inner, Expr::Value(ValueWithSpan { value: Value::Null, .. }));
+        let is_null = is_null(inner);
         let is_number = matches!(data_type, DataType::BigInt(None) | DataType::Double(ExactNumberInfo::None));
         let is_known = match data_type {
-            DataType::BigInt(None) | DataType::Double(ExactNumberInfo::None) | DataType::String(None) | DataType::Date => true,
+            DataType::BigInt(None)
+            | DataType::Double(ExactNumberInfo::None)
+            | DataType::String(None)
+            | DataType::Date => true,
             DataType::Boolean | DataType::Timestamp(None, TimezoneInfo::None) => is_null,
             _ => false,
         };
@@ -317,183 +353,14 @@ impl Guard<'_> {
             );
         }
         if matches!(data_type, DataType::BigInt(_)) && is_fraction(inner) {
-            self.refuse("CAST of a fraction to BIGINT", "one engine rounds and another cuts; write CAST(FLOOR(x) AS BIGINT)");
+            self.refuse(
+                "CAST of a fraction to BIGINT",
+                "one engine rounds and another cuts; write CAST(FLOOR(x) AS BIGINT)",
+            );
         }
         let inside =
             At { in_cast: is_number, is_whole_item: at.is_whole_item, in_aggregate: at.in_aggregate, ..at.inner() };
         self.expr(inner, inside);
-    }
-
-    fn function(&mut self, expr: &mut Expr, at: &At) {
-        let Expr::Function(function) = expr else { return };
-        let name = functions::name_of(function).unwrap_or_default();
-        let Some((role, fewest, most)) = functions::known(&name) else {
-            self.refuse(&format!("the function {}", function.name), functions::advice(&name));
-            return;
-        };
-        let Function { name: _, uses_odbc_syntax, parameters, args, filter, null_treatment, over, within_group } = function;
-        if !within_group.is_empty() {
-            self.refuse("WITHIN GROUP", "write STRING_AGG(x, ','), whose order keytrail puts right, or MEDIAN");
-        }
-        if null_treatment.is_some() || *uses_odbc_syntax || *parameters != FunctionArguments::None {
-            self.refuse("IGNORE NULLS or other additions to a function", "filter the NULLs in a CTE before");
-        }
-        let FunctionArguments::List(list) = args else {
-            self.refuse(&format!("{name} without parentheses"), "write the arguments in parentheses");
-            return;
-        };
-        let is_distinct = list.duplicate_treatment.is_some();
-        if is_distinct && !matches!(name.as_str(), "COUNT" | "STRING_AGG") {
-            self.refuse(&format!("{name}(DISTINCT ...)"), "make the rows distinct in a CTE before");
-        }
-        if !list.clauses.is_empty() {
-            self.refuse("ORDER BY or LIMIT inside a function", "the order of lists is put right by keytrail; number rows with ROW_NUMBER");
-        }
-        if !(fewest..=most).contains(&list.args.len()) {
-            let instead = match name.as_str() {
-                "LAG" | "LEAD" => "a default is refused by Polars; write COALESCE(LAG(x) OVER (...), d)",
-                "COUNT" => "count one expression, such as COUNT(DISTINCT a || ',' || b), or COUNT(*)",
-                _ => "give it the arguments that all engines take",
-            };
-            self.refuse(&format!("{name} with {} arguments", list.args.len()), instead);
-        }
-        if filter.is_some() && (role != Role::Aggregate || over.is_some()) {
-            self.refuse("FILTER on a window or a plain function", "write CASE WHEN inside it");
-        }
-        if role == Role::Aggregate && over.is_none() {
-            self.aggregate_place(&name, at);
-        }
-        count_rows(&name, function);
-        self.special_arguments(&name, function, at);
-        if function.over.is_some() || matches!(role, Role::Ranking | Role::Neighbor) {
-            self.window(&name, role, function, at);
-        }
-        self.walk_arguments(&name, role, function, at);
-        if functions::is_unsigned(&name) && !at.in_cast {
-            to_bigint(expr);
-        }
-    }
-
-    fn aggregate_place(&mut self, name: &str, at: &At) {
-        if at.in_aggregate {
-            self.refuse(&format!("{name} inside an aggregate"), "aggregate in one CTE, and again in the next");
-        }
-        if !matches!(at.clause, Clause::Projection | Clause::Having) {
-            self.refuse(&format!("{name} outside SELECT and HAVING"), "aggregate in a CTE and compare its column");
-        }
-    }
-
-    fn walk_arguments(&mut self, name: &str, role: Role, function: &mut Function, at: &At) {
-        let hands_on = matches!(name, "COALESCE" | "MIN" | "MAX");
-        let inside = At {
-            is_list_place: at.is_list_place && hands_on,
-            is_whole_item: at.is_whole_item && name == "COALESCE",
-            in_cast: name == "COALESCE",
-            in_aggregate: at.in_aggregate || role == Role::Aggregate,
-            ..at.inner()
-        };
-        if let FunctionArguments::List(list) = &mut function.args {
-            for (i, argument) in list.args.iter_mut().enumerate() {
-                match argument {
-                    // A whole item inside COALESCE is the first argument: the others are defaults.
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(inner)) => {
-                        self.expr(inner, At { in_cast: inside.in_cast && i > 0, ..inside });
-                    }
-                    FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "COUNT" => {}
-                    _ => self.refuse(&format!("the argument of {name}"), "write plain expressions"),
-                }
-            }
-        }
-        if let Some(condition) = &mut function.filter {
-            self.expr(condition, At { in_aggregate: true, ..at.inner() });
-        }
-    }
-
-    /// Checks what single functions ask of their arguments.
-    fn special_arguments(&mut self, name: &str, function: &Function, at: &At) {
-        let arguments = functions::arguments(function);
-        let argument = |i: usize| arguments.get(i).copied();
-        let is_text = |expr: &Expr| matches!(expr, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }));
-        let is_literal = |expr: &Expr| matches!(bare(expr), Expr::Value(_));
-        match name {
-            "SUM" | "AVG" | "MEDIAN" | "STDDEV" => {
-                if argument(0).is_some_and(|expr| !functions::has_column(expr)) {
-                    self.refuse(&format!("{name} of a literal"), "Polars does not repeat it for every row; write COUNT(*)");
-                }
-                if argument(0).is_some_and(is_condition) {
-                    self.refuse(&format!("{name} of a condition"), "write CAST(COUNT(CASE WHEN c THEN 1 END) AS BIGINT)");
-                }
-                if argument(0).is_some_and(is_time) {
-                    self.refuse(&format!("{name} of a time"), "compute with event_epoch");
-                }
-            }
-            "STRING_AGG" => {
-                if !at.is_whole_item || function.over.is_some() {
-                    self.refuse("STRING_AGG inside an expression", "the order of its items differs by engine; return it as a column");
-                }
-                let is_comma = |expr: &Expr| {
-                    matches!(expr, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) if text == ",")
-                };
-                if !argument(1).is_some_and(is_comma) {
-                    self.refuse("STRING_AGG without the separator ','", "keytrail sorts the items and needs the comma");
-                }
-            }
-            "CONCAT" => {
-                let is_sure = |expr: &&Expr| {
-                    is_literal(expr)
-                        || matches!(bare(expr), Expr::Function(inner) if functions::name_of(inner).as_deref() == Some("COALESCE"))
-                };
-                if !arguments.iter().all(is_sure) {
-                    self.refuse("CONCAT of what may be NULL", "engines differ; write a || b, or COALESCE each part");
-                }
-            }
-            "SPLIT_PART" => {
-                if !argument(1).is_some_and(is_text) || !argument(2).is_some_and(is_positive_literal) {
-                    self.refuse("this SPLIT_PART", "the separator is a literal and the part a positive literal");
-                }
-            }
-            "LAG" | "LEAD" => {
-                if argument(1).is_some_and(|offset| !is_positive_literal(offset)) {
-                    self.refuse(&format!("the offset of {name}"), "it is a positive literal");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The functions that the parser keeps apart: POSITION, SUBSTR, TRIM, FLOOR, CEIL.
-    fn spelled_function(&mut self, expr: &mut Expr, at: &At) {
-        match expr {
-            Expr::Floor { expr: inner, field } | Expr::Ceil { expr: inner, field } => {
-                if *field != CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) {
-                    self.refuse("FLOOR or CEIL with a unit or scale", "write FLOOR(x * 100 + 0.5) / 100");
-                }
-                self.expr(inner, at.inner());
-            }
-            Expr::Substring { expr: inner, substring_from, substring_for, .. } => {
-                let is_number = |part: &Option<Box<Expr>>| part.as_deref().is_none_or(is_positive_literal);
-                if substring_from.is_none() || !is_number(substring_from) || !is_number(substring_for) {
-                    self.refuse("SUBSTR with computed places", "its start and length are positive literals; use SPLIT_PART to cut at a character");
-                }
-                self.expr(inner, at.inner());
-            }
-            Expr::Trim { expr: inner, trim_where, trim_what, trim_characters } => {
-                if trim_where.is_some() || trim_what.is_some() || trim_characters.is_some() {
-                    self.refuse("TRIM of given characters", "write TRIM(x) or REPLACE");
-                }
-                self.expr(inner, at.inner());
-            }
-            Expr::Position { expr: what, r#in } => {
-                self.expr(what, at.inner());
-                self.expr(r#in, at.inner());
-                let text = (**r#in).clone();
-                to_bigint(expr);
-                // Polars finds nothing in NULL at place 0.
-                let found = std::mem::replace(expr, null());
-                *expr = case(Expr::IsNotNull(Box::new(text)), found, None);
-            }
-            _ => {}
-        }
     }
 
     fn membership(&mut self, expr: &mut Expr, at: &At) {
@@ -519,7 +386,10 @@ impl Guard<'_> {
             }
             Expr::InSubquery { expr: inner, subquery, negated: _ } => {
                 if !at.is_conjunct {
-                    self.refuse("IN (SELECT ...) other than as a condition of WHERE", "LEFT JOIN a CTE and test its key with IS NULL");
+                    self.refuse(
+                        "IN (SELECT ...) other than as a condition of WHERE",
+                        "LEFT JOIN a CTE and test its key with IS NULL",
+                    );
                 }
                 self.expr(inner, at.inner());
                 let relation = self.subquery(subquery);
@@ -529,7 +399,10 @@ impl Guard<'_> {
             }
             Expr::Exists { subquery, negated: _ } => {
                 if !at.is_conjunct {
-                    self.refuse("EXISTS other than as a condition of WHERE", "LEFT JOIN a CTE and test its key with IS NULL");
+                    self.refuse(
+                        "EXISTS other than as a condition of WHERE",
+                        "LEFT JOIN a CTE and test its key with IS NULL",
+                    );
                 }
                 self.exists(subquery);
             }
@@ -572,201 +445,20 @@ impl Guard<'_> {
             Expr::Extract { .. } => ("EXTRACT", functions::advice("EXTRACT")),
             Expr::AtTimeZone { .. } => ("AT TIME ZONE", "all times are UTC without a zone"),
             Expr::RLike { .. } | Expr::SimilarTo { .. } => ("a regular expression", functions::advice("REGEXP_LIKE")),
-            Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => ("access into JSON or an array", functions::advice("JSON_EXTRACT")),
+            Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => {
+                ("access into JSON or an array", functions::advice("JSON_EXTRACT"))
+            }
             Expr::Array(_) | Expr::Struct { .. } | Expr::Map(_) | Expr::Dictionary(_) => {
                 ("an array, struct or map", "write columns and rows")
             }
-            Expr::AnyOp { .. } | Expr::AllOp { .. } => ("ANY or ALL", "write IN, or compare with MIN or MAX from a CTE"),
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                ("ANY or ALL", "write IN, or compare with MIN or MAX from a CTE")
+            }
             Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => {
                 ("ROLLUP, CUBE or GROUPING SETS", "write one SELECT per level and UNION ALL them")
             }
             _ => ("this expression", "it is not in the portable subset"),
         };
         self.refuse(what, instead);
-    }
-}
-
-/// `COUNT(1)` is `COUNT(*)`, which Polars counts right.
-fn count_rows(name: &str, function: &mut Function) {
-    if name == "COUNT"
-        && let FunctionArguments::List(list) = &mut function.args
-        && let [FunctionArg::Unnamed(argument)] = list.args.as_mut_slice()
-        && list.duplicate_treatment.is_none()
-        && let FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. })) = argument
-        && *value != Value::Null
-    {
-        *argument = FunctionArgExpr::Wildcard;
-    }
-}
-
-fn null() -> Expr {
-    Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() })
-}
-
-fn number(digits: &str) -> Expr {
-    Expr::Value(ValueWithSpan { value: Value::Number(digits.to_owned(), false), span: Span::empty() })
-}
-
-fn case(condition: Expr, result: Expr, otherwise: Option<Expr>) -> Expr {
-    Expr::Case {
-        case_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-        end_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-        operand: None,
-        conditions: vec![CaseWhen { condition, result }],
-        else_result: otherwise.map(Box::new),
-    }
-}
-
-/// `CASE WHEN x IS NULL THEN 0 ELSE 1 END`.
-pub(super) fn null_rank(expr: &Expr) -> Expr {
-    case(Expr::IsNull(Box::new(expr.clone())), number("0"), Some(number("1")))
-}
-
-/// Puts CAST(... AS BIGINT) around an expression.
-fn to_bigint(expr: &mut Expr) {
-    let inner = std::mem::replace(expr, null());
-    *expr = Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(inner),
-        data_type: DataType::BigInt(None),
-        array: false,
-        format: None,
-    };
-}
-
-/// Makes an integer literal 64 bits wide: Polars takes it for 32 bits, and sums of it too.
-fn widen(expr: &mut Expr) {
-    let is_integer = |expr: &Expr| match expr {
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.bytes().all(|byte| byte.is_ascii_digit()),
-        _ => false,
-    };
-    let is_negative_integer =
-        matches!(expr, Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if is_integer(inner));
-    if is_integer(expr) || is_negative_integer {
-        to_bigint(expr);
-    }
-}
-
-/// True for what is a time or date by its name or type.
-pub(super) fn is_time(expr: &Expr) -> bool {
-    match bare(expr) {
-        Expr::TypedString(_) => true,
-        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Date | DataType::Timestamp(..)),
-        other => column_of(other).is_some_and(|column| {
-            let name = column.value.as_str();
-            name.ends_with("_time") || name.ends_with("_date") || (name.ends_with("_at") && name != "is_at")
-        }),
-    }
-}
-
-fn is_condition(expr: &Expr) -> bool {
-    match bare(expr) {
-        Expr::BinaryOp { op, .. } => !matches!(
-            op,
-            BinaryOperator::Plus
-                | BinaryOperator::Minus
-                | BinaryOperator::Multiply
-                | BinaryOperator::Divide
-                | BinaryOperator::Modulo
-                | BinaryOperator::StringConcat
-        ),
-        Expr::UnaryOp { op, .. } => *op == UnaryOperator::Not,
-        Expr::Value(ValueWithSpan { value, .. }) => matches!(value, Value::Boolean(_)),
-        Expr::IsNull(_)
-        | Expr::IsNotNull(_)
-        | Expr::InList { .. }
-        | Expr::Between { .. }
-        | Expr::Like { .. }
-        | Expr::ILike { .. }
-        | Expr::IsDistinctFrom(..)
-        | Expr::IsNotDistinctFrom(..) => true,
-        _ => false,
-    }
-}
-
-fn digits_of(expr: &Expr) -> Option<&str> {
-    match bare(expr) {
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => Some(digits),
-        _ => None,
-    }
-}
-
-fn is_positive_literal(expr: &Expr) -> bool {
-    digits_of(expr).is_some_and(|digits| digits.parse::<u64>().is_ok_and(|number| number > 0))
-}
-
-/// True for what is no integer by its form.
-fn is_fraction(expr: &Expr) -> bool {
-    match bare(expr) {
-        Expr::BinaryOp { left, op: BinaryOperator::Divide, right } => !is_exact_quotient(left, right),
-        Expr::BinaryOp { left, right, .. } => is_fraction(left) || is_fraction(right),
-        Expr::UnaryOp { expr, .. } => is_fraction(expr),
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i64>().is_err(),
-        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Double(_)),
-        Expr::Function(function) => match functions::name_of(function).as_deref() {
-            Some("AVG" | "MEDIAN" | "STDDEV") => true,
-            Some("COALESCE" | "GREATEST" | "LEAST" | "ABS" | "NULLIF" | "SUM" | "MIN" | "MAX") => {
-                functions::arguments(function).into_iter().any(is_fraction)
-            }
-            _ => false,
-        },
-        Expr::Case { conditions, else_result, .. } => {
-            conditions.iter().map(|when| &when.result).chain(else_result.as_deref()).any(is_fraction)
-        }
-        _ => false,
-    }
-}
-
-/// True for `(x - y % n) / n`, which leaves no rest: the hour of day and the like.
-fn is_exact_quotient(left: &Expr, right: &Expr) -> bool {
-    let Expr::BinaryOp { left: _, op: BinaryOperator::Minus, right: rest } = bare(left) else { return false };
-    let Expr::BinaryOp { left: _, op: BinaryOperator::Modulo, right: modulus } = bare(rest) else { return false };
-    digits_of(modulus).is_some() && digits_of(modulus) == digits_of(right)
-}
-
-fn is_zero(expr: &Expr) -> bool {
-    digits_of(expr).is_some_and(|digits| digits.parse::<f64>().is_ok_and(|number| number == 0.0))
-}
-
-/// True when the left side of `%` may be negative, as far as its form tells: a column is taken for not negative.
-fn may_be_negative(expr: &Expr) -> bool {
-    match bare(expr) {
-        Expr::UnaryOp { .. } => true,
-        Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => {
-            let is_rest = matches!(bare(right), Expr::BinaryOp { op: BinaryOperator::Modulo, .. });
-            !is_rest || may_be_negative(left)
-        }
-        Expr::BinaryOp { left, right, .. } => may_be_negative(left) || may_be_negative(right),
-        Expr::Cast { expr, .. } | Expr::Floor { expr, .. } => may_be_negative(expr),
-        _ => false,
-    }
-}
-
-/// True for the right side of `%`: a positive literal or a column.
-fn is_positive(expr: &Expr) -> bool {
-    is_positive_literal(expr) || column_of(expr).is_some()
-}
-
-/// True when the condition is one or more equalities between a column of `inner` and one of `outer`.
-fn is_correlation(condition: &Expr, inner: &BTreeSet<String>, outer: &BTreeSet<String>) -> bool {
-    match bare(condition) {
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            is_correlation(left, inner, outer) && is_correlation(right, inner, outer)
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-            let table = |expr: &Expr| match bare(expr) {
-                Expr::CompoundIdentifier(parts) if parts.len() == 2 => parts.first().map(|ident| ident.value.clone()),
-                _ => None,
-            };
-            match (table(left), table(right)) {
-                (Some(left), Some(right)) => {
-                    let is_inner = |name: &String| inner.contains(name) && !outer.contains(name);
-                    let is_outer = |name: &String| outer.contains(name) && !inner.contains(name);
-                    (is_inner(&left) && is_outer(&right)) || (is_outer(&left) && is_inner(&right))
-                }
-                _ => false,
-            }
-        }
-        _ => false,
     }
 }

@@ -55,15 +55,17 @@ pub(super) fn advice(name: &str) -> &'static str {
         "BOOL_OR" | "BOOL_AND" | "EVERY" | "ANY" | "SOME" | "COUNT_IF" => {
             "write MAX or MIN of CASE WHEN c THEN 1 ELSE 0 END, or COUNT(CASE WHEN c THEN 1 END)"
         }
-        "STDDEV_POP" | "STDDEV_SAMP" | "VAR_POP" | "VAR_SAMP" | "VARIANCE" | "CORR" => "STDDEV is the one all engines agree on",
+        "STDDEV_POP" | "STDDEV_SAMP" | "VAR_POP" | "VAR_SAMP" | "VARIANCE" | "CORR" => {
+            "STDDEV is the one all engines agree on"
+        }
         "NTILE" | "PERCENT_RANK" | "CUME_DIST" | "NTH_VALUE" => "compute it from ROW_NUMBER and a count in CTEs",
         "LAST_VALUE" => "write FIRST_VALUE with the order reversed",
         "LISTAGG" | "GROUP_CONCAT" | "ARRAY_AGG" | "COLLECT_LIST" | "LIST" => {
             "write STRING_AGG(x, ','); the order is put right by keytrail"
         }
         "DATE_TRUNC" | "DATEDIFF" | "DATE_DIFF" | "DATEADD" | "DATE_ADD" | "DATE_SUB" | "DATE_PART" | "STRFTIME"
-        | "STRPTIME" | "TO_TIMESTAMP" | "FROM_UNIXTIME" | "UNIX_TIMESTAMP" | "EXTRACT" | "HOUR" | "DAY" | "MONTH" | "YEAR"
-        | "DAYOFWEEK" | "WEEKDAY" | "EPOCH" => {
+        | "STRPTIME" | "TO_TIMESTAMP" | "FROM_UNIXTIME" | "UNIX_TIMESTAMP" | "EXTRACT" | "HOUR" | "DAY" | "MONTH"
+        | "YEAR" | "DAYOFWEEK" | "WEEKDAY" | "EPOCH" => {
             "compute with event_epoch: the hour is event_epoch - (event_epoch % 3600), the day event_epoch - (event_epoch % 86400)"
         }
         "NOW" | "CURRENT_TIMESTAMP" | "CURRENT_DATE" | "CURRENT_TIME" | "LOCALTIMESTAMP" | "TODAY" => {
@@ -72,8 +74,14 @@ pub(super) fn advice(name: &str) -> &'static str {
         "REGEXP_EXTRACT" | "REGEXP_REPLACE" | "REGEXP_LIKE" | "REGEXP_MATCHES" | "REGEXP" | "REGEXP_SUBSTR" => {
             "regular expressions differ by engine; write LIKE or SPLIT_PART, or ask for a column"
         }
-        "JSON_EXTRACT" | "JSON_VALUE" | "JSON_QUERY" | "GET_JSON_OBJECT" | "JSON_EXTRACT_STRING" | "JSON_ARRAY_LENGTH"
-        | "FROM_JSON" | "TO_JSON" => "JSON functions differ by engine; what queries need is a column or a child table",
+        "JSON_EXTRACT"
+        | "JSON_VALUE"
+        | "JSON_QUERY"
+        | "GET_JSON_OBJECT"
+        | "JSON_EXTRACT_STRING"
+        | "JSON_ARRAY_LENGTH"
+        | "FROM_JSON"
+        | "TO_JSON" => "JSON functions differ by engine; what queries need is a column or a child table",
         "MD5" | "SHA1" | "SHA256" | "HASH" | "CRC32" => "hashes differ by engine; compare the values",
         "STRPOS" | "INSTR" | "LOCATE" | "CHARINDEX" => "write POSITION(x IN y)",
         "STARTS_WITH" | "STARTSWITH" | "ENDS_WITH" | "CONTAINS" => "write x LIKE 'text%'",
@@ -88,11 +96,15 @@ pub(super) fn advice(name: &str) -> &'static str {
             "it was not compared on all engines; use + - * / % and ABS"
         }
         "CHAR_LENGTH" | "CHARACTER_LENGTH" | "LEN" | "OCTET_LENGTH" | "BIT_LENGTH" => "write LENGTH(x)",
-        "READ_PARQUET" | "READ_CSV" | "READ_JSON" | "READ_IPC" | "READ_TEXT" => "a query reads the case's tables and no files",
+        "READ_PARQUET" | "READ_CSV" | "READ_JSON" | "READ_IPC" | "READ_TEXT" => {
+            "a query reads the case's tables and no files"
+        }
         "UNNEST" | "EXPLODE" => "engines differ; lists that queries take apart are child tables",
-        _ => "it is not in the portable subset, which is COUNT, SUM, MIN, MAX, AVG, MEDIAN, STDDEV, STRING_AGG, ROW_NUMBER, RANK, \
+        _ => {
+            "it is not in the portable subset, which is COUNT, SUM, MIN, MAX, AVG, MEDIAN, STDDEV, STRING_AGG, ROW_NUMBER, RANK, \
               DENSE_RANK, LAG, LEAD, FIRST_VALUE, COALESCE, NULLIF, GREATEST, LEAST, LOWER, UPPER, TRIM, REPLACE, LENGTH, \
-              SUBSTR, POSITION, SPLIT_PART, CONCAT, ABS, FLOOR, CEIL and CAST",
+              SUBSTR, POSITION, SPLIT_PART, CONCAT, ABS, FLOOR, CEIL and CAST"
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! window's NULLs first when ascending and last when descending, whatever the statement says; it runs sums row by row; it
 //! runs no averages; and ties are broken by chance in every engine, so an event-like table is ordered to its id.
 
-use super::expression::{At, Clause, null_rank};
+use super::expression::{At, Clause};
+use super::forms::null_rank;
 use super::functions::Role;
 use super::{Guard, bare, column_of, line_of};
 use sqlparser::ast::{
@@ -15,8 +16,7 @@ use sqlparser::ast::{
 impl Guard<'_> {
     pub(super) fn window(&mut self, name: &str, role: Role, function: &mut Function, at: &At) {
         let argument = super::functions::arguments(function).first().map(|expr| (*expr).clone());
-        let is_distinct =
-            matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment.is_some());
+        let is_distinct = matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment.is_some());
         let spec = match &mut function.over {
             Some(WindowType::WindowSpec(spec)) => spec,
             Some(WindowType::NamedWindow(_)) => {
@@ -43,10 +43,16 @@ impl Guard<'_> {
         self.frame(name, role, !order_by.is_empty(), window_frame.as_ref());
         if order_by.is_empty() {
             if role != Role::Aggregate {
-                self.refuse(&format!("{name} without ORDER BY in its window"), "its result would be chance; order by a unique key");
+                self.refuse(
+                    &format!("{name} without ORDER BY in its window"),
+                    "its result would be chance; order by a unique key",
+                );
             }
             if argument.is_some_and(|argument| !super::functions::has_column(&argument)) {
-                self.refuse(&format!("{name} of a literal in a window"), "Polars does not repeat it for every row; write COUNT(*)");
+                self.refuse(
+                    &format!("{name} of a literal in a window"),
+                    "Polars does not repeat it for every row; write COUNT(*)",
+                );
             }
             return;
         }
@@ -96,7 +102,8 @@ impl Guard<'_> {
             if with_fill.is_some() {
                 self.refuse("WITH FILL", "it is known to one engine only");
             }
-            let is_negated = matches!(bare(expr), Expr::UnaryOp { op: UnaryOperator::Minus, expr } if column_of(expr).is_some());
+            let is_negated =
+                matches!(bare(expr), Expr::UnaryOp { op: UnaryOperator::Minus, expr } if column_of(expr).is_some());
             if column_of(expr).is_none() && !is_negated {
                 self.refuse("an expression in a window's ORDER BY", "make it a column in a CTE; only -number is run");
             }
@@ -116,7 +123,10 @@ impl Guard<'_> {
     fn frame(&mut self, name: &str, role: Role, is_ordered: bool, frame: Option<&WindowFrame>) {
         let is_running = is_ordered && role == Role::Aggregate;
         if is_running && matches!(name, "AVG" | "STDDEV" | "MEDIAN") {
-            self.refuse(&format!("{name} in a window with ORDER BY"), "Polars takes the whole partition; divide a running SUM by a running COUNT");
+            self.refuse(
+                &format!("{name} in a window with ORDER BY"),
+                "Polars takes the whole partition; divide a running SUM by a running COUNT",
+            );
         }
         let Some(frame) = frame else {
             if is_running {
@@ -157,7 +167,10 @@ impl Guard<'_> {
                 Some(id) => format!("end its ORDER BY in the unique {id}"),
                 None => "carry event_id along in the CTEs before, and end the ORDER BY in it".to_owned(),
             };
-            self.refuse(&format!("{name} over events in an order with ties"), &format!("which row comes first is chance; {instead}"));
+            self.refuse(
+                &format!("{name} over events in an order with ties"),
+                &format!("which row comes first is chance; {instead}"),
+            );
         }
     }
 }

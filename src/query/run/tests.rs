@@ -184,7 +184,9 @@ fn ranges_cover_every_value_once() {
     let ranges: Vec<_> = cut_texts("t", "c", counts, 5, true)
         .into_iter()
         .map(|piece| match piece.condition {
-            Condition::Texts { from, to, has_nulls, .. } => (from.unwrap_or_default(), to.unwrap_or_default(), has_nulls),
+            Condition::Texts { from, to, has_nulls, .. } => {
+                (from.unwrap_or_default(), to.unwrap_or_default(), has_nulls)
+            }
             Condition::Epochs { .. } => unreachable!(),
         })
         .collect();
