@@ -3,7 +3,7 @@
 //! In: the public data set of Invictus Incident Response, companion data beside the repository. Out: equal event ids and
 //! equal keys. Where the data is missing these tests say so and pass, unless `KEYTRAIL_REQUIRE_SHARED=1` asks for it.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 mod support;
 

@@ -32,12 +32,11 @@ WITH alias_rows AS (
     e.event_id,
     e.principal
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.outcome = 'ok'
     AND e.alias_name IS NOT NULL
     AND e.event_name NOT IN ('ReEncrypt', 'ReplicateKey')
-    AND r.repeated_id IS NULL
 ), seen_hours AS (
   SELECT
     h.alias_name,

@@ -31,12 +31,11 @@ WITH revealing_calls AS (
     CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call,
     CASE WHEN e.attested THEN 1 ELSE 0 END AS is_attested
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.reveals_plaintext
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
-    AND r.repeated_id IS NULL
 )
 SELECT
   c.principal,

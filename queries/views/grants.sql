@@ -20,7 +20,7 @@
 -- column: retiring_principal: Who may retire the grant.
 -- column: grant_operations: Granted operations, sorted, comma-separated.
 -- column: grant_constraint: Constraint as JSON; NULL when there is none.
--- column: is_service_grant: The grantee is an AWS service; NULL when the grant is older than the evidence.
+-- column: is_service_grant: The grantee is an AWS service or EC2's infrastructure role; NULL when the grant is older than the evidence.
 -- column: ended_time: First RetireGrant or RevokeGrant, or the key's deletion.
 -- column: ended_epoch: `ended_time` in seconds.
 -- column: ended_how: RetireGrant, RevokeGrant or DeleteKey; NULL while open.
@@ -53,26 +53,32 @@ WITH create_rows AS (
     e.retiring_principal,
     e.grant_operations,
     e.grant_constraint,
-    COALESCE(e.is_service_grant, FALSE) AS is_service_grant,
-    CASE WHEN r.repeated_id IS NULL THEN 0 ELSE 1 END AS is_repeated
+    CASE WHEN e.is_service_grant OR e.grantee_principal LIKE '%:assumed-role/aws:ec2-infrastructure/%' THEN TRUE ELSE FALSE END AS is_service_grant
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name = 'CreateGrant'
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
+), copied_creates AS (
+  SELECT
+    w.grant_id, w.key_arn, w.key_account_id, w.event_time, w.event_epoch, w.event_id, w.account_id, w.region, w.principal,
+    w.principal_account_id, w.via, w.source_ip, w.grantee_principal, w.grantee_account_id, w.retiring_principal,
+    w.grant_operations, w.grant_constraint, w.is_service_grant,
+    CASE WHEN r.repeated_id IS NULL THEN 0 ELSE 1 END AS is_repeated
+  FROM create_rows AS w
+  LEFT JOIN repeated_copies AS r ON r.repeated_id = w.event_id
 ), numbered_creates AS (
   SELECT
     c.grant_id, c.key_arn, c.key_account_id, c.event_time, c.event_epoch, c.event_id, c.account_id, c.region, c.principal,
     c.principal_account_id, c.via, c.source_ip, c.grantee_principal, c.grantee_account_id, c.retiring_principal,
     c.grant_operations, c.grant_constraint, c.is_service_grant,
     CAST(ROW_NUMBER() OVER (PARTITION BY c.grant_id ORDER BY c.is_repeated, c.event_epoch, c.event_id) AS BIGINT) AS create_no
-  FROM create_rows AS c
+  FROM copied_creates AS c
 ), create_counts AS (
   SELECT
     n.grant_id AS counted_grant,
     CAST(COUNT(*) AS BIGINT) AS create_count
-  FROM create_rows AS n
+  FROM copied_creates AS n
   WHERE n.is_repeated = 0
   GROUP BY n.grant_id
 ), end_rows AS (
@@ -181,62 +187,125 @@ WITH create_rows AS (
   WHERE NOT w.is_service_grant
     AND w.grantee_account_id IS NOT NULL
     AND (w.grantee_principal LIKE '%:root' OR w.grantee_principal NOT LIKE 'arn:%')
-), granted_keys AS (
-  SELECT DISTINCT gm.match_key AS granted_key FROM grant_matches AS gm
-), key_uses AS (
+), named_callers AS (
+  SELECT DISTINCT na.match_key AS named_key, na.match_text AS named_text
+  FROM grant_matches AS na
+  WHERE na.match_text LIKE 'arn:%'
+), account_callers AS (
+  SELECT DISTINCT aa.match_key AS account_key, SPLIT_PART(aa.match_text, ':', 2) AS account_text
+  FROM grant_matches AS aa
+  WHERE aa.match_text LIKE 'account:%'
+), unnamed_callers AS (
+  SELECT DISTINCT ua.match_key AS unnamed_key, SPLIT_PART(ua.match_text, ':', 2) AS unnamed_text
+  FROM grant_matches AS ua
+  WHERE ua.match_text LIKE 'unnamed:%'
+), principal_uses AS (
   SELECT
     u.key_arn AS used_key,
     u.event_id AS use_event_id,
     u.event_time AS use_time,
     u.event_epoch AS use_epoch,
-    u.principal AS use_principal,
-    u.principal_arn AS use_session,
-    u.principal_account_id AS use_account_id,
-    CASE WHEN u.event_name = 'ReEncrypt' THEN ',ReEncryptFrom,' ELSE ',' || u.event_name || ',' END AS use_operation
+    ',' || CASE WHEN u.event_name = 'ReEncrypt' THEN 'ReEncryptFrom' ELSE u.event_name END || ',' AS use_operation,
+    u.principal AS caller_text
   FROM events AS u
-  JOIN granted_keys AS gk ON gk.granted_key = u.key_arn
-  LEFT JOIN repeated_copies AS ur ON ur.repeated_id = u.event_id
+  SEMI JOIN named_callers AS n ON n.named_key = u.key_arn AND n.named_text = u.principal
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = u.event_id
   WHERE u.event_source = 'kms.amazonaws.com'
     AND u.action_class = 'crypto'
     AND u.outcome = 'ok'
     AND NOT COALESCE(u.is_dry_run, FALSE)
-    AND ur.repeated_id IS NULL
-  UNION ALL
+), session_uses AS (
   SELECT
-    t.target_key_arn AS used_key,
-    t.event_id AS use_event_id,
-    t.event_time AS use_time,
-    t.event_epoch AS use_epoch,
-    t.principal AS use_principal,
-    t.principal_arn AS use_session,
-    t.principal_account_id AS use_account_id,
-    ',ReEncryptTo,' AS use_operation
-  FROM events AS t
-  JOIN granted_keys AS tk ON tk.granted_key = t.target_key_arn
-  LEFT JOIN repeated_copies AS tr ON tr.repeated_id = t.event_id
-  WHERE t.event_source = 'kms.amazonaws.com'
-    AND t.event_name = 'ReEncrypt'
-    AND t.outcome = 'ok'
-    AND NOT COALESCE(t.is_dry_run, FALSE)
-    AND tr.repeated_id IS NULL
+    s.key_arn AS used_key,
+    s.event_id AS use_event_id,
+    s.event_time AS use_time,
+    s.event_epoch AS use_epoch,
+    ',' || CASE WHEN s.event_name = 'ReEncrypt' THEN 'ReEncryptFrom' ELSE s.event_name END || ',' AS use_operation,
+    s.principal_arn AS caller_text
+  FROM events AS s
+  SEMI JOIN named_callers AS n ON n.named_key = s.key_arn AND n.named_text = s.principal_arn
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = s.event_id
+  WHERE s.event_source = 'kms.amazonaws.com'
+    AND s.action_class = 'crypto'
+    AND s.outcome = 'ok'
+    AND NOT COALESCE(s.is_dry_run, FALSE)
+    AND s.principal_arn IS DISTINCT FROM s.principal
+), account_uses AS (
+  SELECT
+    a.key_arn AS used_key,
+    a.event_id AS use_event_id,
+    a.event_time AS use_time,
+    a.event_epoch AS use_epoch,
+    ',' || CASE WHEN a.event_name = 'ReEncrypt' THEN 'ReEncryptFrom' ELSE a.event_name END || ',' AS use_operation,
+    'account:' || a.principal_account_id AS caller_text
+  FROM events AS a
+  SEMI JOIN account_callers AS n ON n.account_key = a.key_arn AND n.account_text = a.principal_account_id
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = a.event_id
+  WHERE a.event_source = 'kms.amazonaws.com'
+    AND a.action_class = 'crypto'
+    AND a.outcome = 'ok'
+    AND NOT COALESCE(a.is_dry_run, FALSE)
+), unnamed_uses AS (
+  SELECT
+    o.key_arn AS used_key,
+    o.event_id AS use_event_id,
+    o.event_time AS use_time,
+    o.event_epoch AS use_epoch,
+    ',' || CASE WHEN o.event_name = 'ReEncrypt' THEN 'ReEncryptFrom' ELSE o.event_name END || ',' AS use_operation,
+    'unnamed:' || o.principal_account_id AS caller_text
+  FROM events AS o
+  SEMI JOIN unnamed_callers AS n ON n.unnamed_key = o.key_arn AND n.unnamed_text = o.principal_account_id
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = o.event_id
+  WHERE o.event_source = 'kms.amazonaws.com'
+    AND o.action_class = 'crypto'
+    AND o.outcome = 'ok'
+    AND NOT COALESCE(o.is_dry_run, FALSE)
+    AND o.principal LIKE 'account:%'
+), destination_calls AS (
+  SELECT
+    d.target_key_arn AS used_key,
+    d.event_id AS use_event_id,
+    d.event_time AS use_time,
+    d.event_epoch AS use_epoch,
+    ',ReEncryptTo,' AS use_operation,
+    d.principal,
+    d.principal_arn,
+    d.principal_account_id
+  FROM events AS d
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = d.event_id
+  WHERE d.event_source = 'kms.amazonaws.com'
+    AND d.event_name = 'ReEncrypt'
+    AND d.outcome = 'ok'
+    AND NOT COALESCE(d.is_dry_run, FALSE)
+    AND d.target_key_arn IS NOT NULL
 ), caller_texts AS (
-  SELECT a.used_key, a.use_event_id, a.use_time, a.use_epoch, a.use_operation, a.use_principal AS caller_text
-  FROM key_uses AS a
-  WHERE a.use_principal IS NOT NULL
+  SELECT ca.used_key, ca.use_event_id, ca.use_time, ca.use_epoch, ca.use_operation, ca.caller_text
+  FROM principal_uses AS ca
   UNION ALL
-  SELECT b.used_key, b.use_event_id, b.use_time, b.use_epoch, b.use_operation, b.use_session AS caller_text
-  FROM key_uses AS b
-  WHERE b.use_session IS NOT NULL
-    AND b.use_session IS DISTINCT FROM b.use_principal
+  SELECT cb.used_key, cb.use_event_id, cb.use_time, cb.use_epoch, cb.use_operation, cb.caller_text
+  FROM session_uses AS cb
   UNION ALL
-  SELECT z.used_key, z.use_event_id, z.use_time, z.use_epoch, z.use_operation, 'account:' || z.use_account_id AS caller_text
-  FROM key_uses AS z
-  WHERE z.use_account_id IS NOT NULL
+  SELECT cc.used_key, cc.use_event_id, cc.use_time, cc.use_epoch, cc.use_operation, cc.caller_text
+  FROM account_uses AS cc
   UNION ALL
-  SELECT zz.used_key, zz.use_event_id, zz.use_time, zz.use_epoch, zz.use_operation, 'unnamed:' || zz.use_account_id AS caller_text
-  FROM key_uses AS zz
-  WHERE zz.use_account_id IS NOT NULL
-    AND zz.use_principal LIKE 'account:%'
+  SELECT cd.used_key, cd.use_event_id, cd.use_time, cd.use_epoch, cd.use_operation, cd.caller_text
+  FROM unnamed_uses AS cd
+  UNION ALL
+  SELECT da.used_key, da.use_event_id, da.use_time, da.use_epoch, da.use_operation, da.principal AS caller_text
+  FROM destination_calls AS da
+  WHERE da.principal IS NOT NULL
+  UNION ALL
+  SELECT db.used_key, db.use_event_id, db.use_time, db.use_epoch, db.use_operation, db.principal_arn AS caller_text
+  FROM destination_calls AS db
+  WHERE db.principal_arn IS DISTINCT FROM db.principal
+  UNION ALL
+  SELECT dc.used_key, dc.use_event_id, dc.use_time, dc.use_epoch, dc.use_operation, 'account:' || dc.principal_account_id AS caller_text
+  FROM destination_calls AS dc
+  WHERE dc.principal_account_id IS NOT NULL
+  UNION ALL
+  SELECT dd.used_key, dd.use_event_id, dd.use_time, dd.use_epoch, dd.use_operation, 'unnamed:' || dd.principal_account_id AS caller_text
+  FROM destination_calls AS dd
+  WHERE dd.principal LIKE 'account:%'
 ), grant_uses AS (
   SELECT
     q.matched_grant,

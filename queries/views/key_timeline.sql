@@ -50,7 +50,7 @@ WITH key_actions AS (
   WHERE t.event_source = 'kms.amazonaws.com'
     AND t.event_name = 'ReEncrypt'
     AND t.target_key_arn IS NOT NULL
-    AND t.target_key_arn IS DISTINCT FROM t.key_arn
+    AND (t.target_key_arn IS DISTINCT FROM t.key_arn)
 )
 SELECT
   a.key_arn,

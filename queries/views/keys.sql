@@ -51,10 +51,9 @@ WITH key_rows AS (
     CASE WHEN e.reveals_plaintext THEN 1 ELSE 0 END AS is_reveal,
     CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.key_arn IS NOT NULL
-    AND r.repeated_id IS NULL
   UNION ALL
   SELECT
     t.target_key_arn AS key_arn,
@@ -68,12 +67,11 @@ WITH key_rows AS (
     0 AS is_reveal,
     CASE WHEN t.is_direct THEN 1 ELSE 0 END AS is_direct_call
   FROM events AS t
-  LEFT JOIN repeated_copies AS d ON d.repeated_id = t.event_id
+  ANTI JOIN repeated_copies AS d ON d.repeated_id = t.event_id
   WHERE t.event_source = 'kms.amazonaws.com'
     AND t.event_name = 'ReEncrypt'
     AND t.target_key_arn IS NOT NULL
-    AND t.target_key_arn IS DISTINCT FROM t.key_arn
-    AND d.repeated_id IS NULL
+    AND (t.target_key_arn IS DISTINCT FROM t.key_arn)
 ), key_totals AS (
   SELECT
     a.key_arn AS total_key,

@@ -44,10 +44,9 @@ WITH principal_rows AS (
     CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call,
     CASE WHEN e.is_dry_run THEN 1 ELSE 0 END AS is_question
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.principal IS NOT NULL
-    AND r.repeated_id IS NULL
 ), principal_totals AS (
   SELECT
     a.principal,

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     }
     manifest.add(&counts, &built);
     manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
-    manifest.warnings = warnings(&manifest, &built);
+    manifest.warnings = warnings(&manifest, &built, &analysis.failed);
     manifest.finished = now();
     manifest.write(&folder.path(""))?;
     folder.commit()?;
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         note(summary::case(&args.out, &manifest, &analysis.top, display));
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
-    Ok(match (met, problems.any()) {
+    Ok(match (met, problems.any() || !analysis.failed.is_empty()) {
         (true, _) => Exit::FindingsMet,
         (false, true) => Exit::InputProblems,
         (false, false) => Exit::Done,
@@ -114,9 +114,14 @@ fn home_accounts(args: &AnalyzeArgs, manifest: &Manifest, built: &Built) -> Vec<
     homes.into_iter().collect()
 }
 
+/// How a warning about a rule begins.
+const NOT_RUN: &str = "could not be run, so its findings are missing: ";
+
 /// What a reader must know before believing the case.
-fn warnings(manifest: &Manifest, built: &Built) -> Vec<String> {
+fn warnings(manifest: &Manifest, built: &Built, failed: &[String]) -> Vec<String> {
     let mut warnings = manifest.warnings.clone();
+    // Every run runs all rules again, so what failed last time is no longer known.
+    warnings.retain(|warning| !warning.starts_with(NOT_RUN));
     let mut warn = |text: String| {
         if !warnings.contains(&text) {
             warnings.push(text);
@@ -127,6 +132,9 @@ fn warnings(manifest: &Manifest, built: &Built) -> Vec<String> {
     }
     if manifest.inputs.files_with_problems > 0 {
         warn(format!("{} input files were not understood completely: see inputs.parquet", manifest.inputs.files_with_problems));
+    }
+    for reason in failed {
+        warn(format!("{NOT_RUN}{reason}"));
     }
     for conflict in built.conflicts.iter().take(20) {
         warn(format!("event id {conflict} stands for records with different content: all were kept"));

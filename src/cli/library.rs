@@ -62,6 +62,8 @@ pub(crate) struct Analysis {
     pub(crate) top: Vec<Finding>,
     /// The worst severity.
     pub(crate) worst: Option<Severity>,
+    /// Views and rules that could not be run, with the reason.
+    pub(crate) failed: Vec<String>,
     /// What the events table holds.
     pub(crate) events: EventsSeen,
 }
@@ -85,8 +87,9 @@ impl Loaded {
         let mut session = Session::open(&case, settings)?;
         let views = self.library.views_in_order()?;
         let tables_folder = case.join("tables");
-        let views = session.build_views(&views, &tables_folder, |_| {}).map_err(faults)?;
-        let findings = session.all_findings(&self.library, &[QueryKind::Detect], |_| {}).map_err(faults)?;
+        let (views, mut failed) = session.build_views(&views, &tables_folder, |_| {});
+        let (findings, more) = session.all_findings(&self.library, &[QueryKind::Detect], |_| {});
+        failed.extend(more);
         write_findings(&case, &findings)?;
         let mut tables: BTreeMap<String, u64> = views.into_iter().map(|view| (view.name, view.rows)).collect();
         tables.insert("findings".to_owned(), findings.len() as u64);
@@ -104,6 +107,7 @@ impl Loaded {
             worst: findings.iter().map(|finding| finding.severity).max(),
             top: findings.into_iter().take(TOP).collect(),
             events: events_seen(&mut session, rows)?,
+            failed: failed.iter().map(ToString::to_string).collect(),
         })
     }
 }

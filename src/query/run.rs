@@ -233,26 +233,38 @@ impl Session {
         guard::explain(&query.guarded, &sources)
     }
 
-    /// Builds views, each into `folder/NAME.parquet`, and registers them.
-    ///
-    /// # Errors
-    /// The faults of all of them that the guard finds; otherwise the first failure.
+    /// Builds views, each into `folder/NAME.parquet`, and registers them. Gives those that were built, and the faults of the
+    /// others: what reads a view that failed fails too, the rest goes on.
     pub fn build_views(
         &mut self,
         views: &[&LibraryQuery],
         folder: &Path,
         mut progress: impl FnMut(&str),
-    ) -> std::result::Result<Vec<BuiltView>, Vec<Error>> {
+    ) -> (Vec<BuiltView>, Vec<Error>) {
         let mut built = Vec::new();
+        let mut faults = Vec::new();
         for view in views {
             progress(&view.id);
-            let prepared = self.prepare(&view.id, &view.sql, &view.header)?;
-            let path = folder.join(format!("{}.parquet", view.id));
-            let rows = self.write_view(&prepared, &path).map_err(|error| vec![error])?;
-            self.register(&view.id, &path).map_err(|error| vec![error])?;
-            built.push(BuiltView { name: view.id.clone(), path, rows });
+            match self.build_view(view, folder) {
+                Ok(view) => built.push(view),
+                Err(more) => faults.extend(more),
+            }
         }
-        Ok(built)
+        (built, faults)
+    }
+
+    fn build_view(&mut self, view: &LibraryQuery, folder: &Path) -> std::result::Result<BuiltView, Vec<Error>> {
+        let prepared = self.prepare(&view.id, &view.sql, &view.header)?;
+        let path = folder.join(format!("{}.parquet", view.id));
+        let written = self.write_view(&prepared, &path).and_then(|rows| self.register(&view.id, &path).map(|()| rows));
+        match written {
+            Ok(rows) => Ok(BuiltView { name: view.id.clone(), path, rows }),
+            Err(error) => {
+                // Half a table is worse than none; when it cannot be removed, the fault still names the view.
+                let _ = std::fs::remove_file(&path);
+                Err(vec![error])
+            }
+        }
     }
 
     fn write_view(&mut self, view: &Prepared, path: &Path) -> Result<u64> {
@@ -334,16 +346,14 @@ impl Session {
         findings::from_table(&rule.id, &rule.header, &whole, &rule.guarded.lists)
     }
 
-    /// The findings of all rules of the given kinds, in their final order. The views must have been built.
-    ///
-    /// # Errors
-    /// The faults of every rule that cannot be run.
+    /// The findings of all rules of the given kinds, in their final order, and the faults of the rules that could not be
+    /// run: one rule must not take the others with it. The views must have been built.
     pub fn all_findings(
         &mut self,
         library: &Library,
         kinds: &[QueryKind],
         mut progress: impl FnMut(&str),
-    ) -> std::result::Result<Vec<Finding>, Vec<Error>> {
+    ) -> (Vec<Finding>, Vec<Error>) {
         let mut all = Vec::new();
         let mut faults = Vec::new();
         for rule in library.queries().into_iter().filter(|query| kinds.contains(&query.kind)) {
@@ -355,7 +365,7 @@ impl Session {
             }
         }
         findings::sort(&mut all);
-        if faults.is_empty() { Ok(all) } else { Err(faults) }
+        (all, faults)
     }
 
     /// The pieces a query runs on; none when it runs on everything at once.

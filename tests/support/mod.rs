@@ -5,7 +5,7 @@
 //! cannot hide in both. A failing run prints its command line and both streams.
 
 #![allow(dead_code, reason = "every test binary includes this module and uses its own part of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 pub(crate) mod corpus;
 pub(crate) mod pack;

@@ -22,7 +22,7 @@ WITH revealing_calls AS (
     e.context_resource,
     CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.reveals_plaintext
     AND e.outcome = 'ok'
@@ -30,7 +30,6 @@ WITH revealing_calls AS (
     AND e.principal NOT LIKE 'service:%'
     AND e.principal NOT LIKE '%:role/aws-service-role/%'
     AND (e.is_direct OR e.event_name NOT LIKE 'GenerateDataKey%')
-    AND r.repeated_id IS NULL
 ), first_sightings AS (
   SELECT
     f.principal AS seen_principal,

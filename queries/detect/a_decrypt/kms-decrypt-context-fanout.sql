@@ -27,7 +27,7 @@ WITH opening_calls AS (
       WHEN e.context_class IN ('ebs_volume', 'ebs_snapshot', 'rds') THEN 'disks'
     END AS thing_kind
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.reveals_plaintext
     AND e.event_name NOT LIKE 'GenerateDataKey%'
@@ -36,7 +36,6 @@ WITH opening_calls AS (
     AND e.principal NOT LIKE 'service:%'
     AND e.principal NOT LIKE '%:role/aws-service-role/%'
     AND e.principal NOT LIKE '%/aws:ec2-infrastructure%'
-    AND r.repeated_id IS NULL
 ), openings AS (
   SELECT
     c.principal, c.thing_kind AS kind, c.context_resource AS thing, c.event_epoch, c.event_time, c.event_id, c.account_id, c.region,

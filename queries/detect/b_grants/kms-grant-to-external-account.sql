@@ -25,13 +25,13 @@ WITH made_grants AS (
     e.grant_operations,
     e.grant_constraint
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name = 'CreateGrant'
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
     AND NOT COALESCE(e.is_service_grant, FALSE)
-    AND r.repeated_id IS NULL
+    AND e.grantee_principal NOT LIKE '%:assumed-role/aws:ec2-infrastructure/%'
 ), grantee_homes AS (
   SELECT h.account_id AS grantee_home_id FROM home_accounts AS h
 ), retiring_homes AS (

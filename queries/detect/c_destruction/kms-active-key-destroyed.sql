@@ -21,13 +21,12 @@ WITH blows AS (
     p.throwaway_uses
   FROM events AS e
   CROSS JOIN params AS p
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name IN ('DisableKey', 'ScheduleKeyDeletion', 'DeleteImportedKeyMaterial')
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
     AND e.key_arn IS NOT NULL
-    AND r.repeated_id IS NULL
 ), struck_keys AS (
   SELECT DISTINCT b.key_arn AS struck_key FROM blows AS b
 ), key_uses AS (
@@ -40,13 +39,12 @@ WITH blows AS (
     u.context_resource AS use_resource,
     u.context_class AS use_class
   FROM events AS u
-  JOIN struck_keys AS k ON k.struck_key = u.key_arn
-  LEFT JOIN repeated_copies AS c ON c.repeated_id = u.event_id
+  SEMI JOIN struck_keys AS k ON k.struck_key = u.key_arn
+  ANTI JOIN repeated_copies AS c ON c.repeated_id = u.event_id
   WHERE u.event_source = 'kms.amazonaws.com'
     AND u.action_class = 'crypto'
     AND u.outcome = 'ok'
     AND NOT COALESCE(u.is_dry_run, FALSE)
-    AND c.repeated_id IS NULL
 ), recent_uses AS (
   SELECT
     s.event_id AS blow_id,

@@ -23,12 +23,11 @@ WITH schedules AS (
     p.throwaway_uses
   FROM events AS e
   CROSS JOIN params AS p
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name = 'ScheduleKeyDeletion'
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
-    AND r.repeated_id IS NULL
 ), cancels AS (
   SELECT
     c.key_arn AS cancelled_key,

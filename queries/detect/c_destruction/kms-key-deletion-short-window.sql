@@ -22,13 +22,12 @@ WITH short_schedules AS (
     p.critical_window_days
   FROM events AS e
   CROSS JOIN params AS p
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name = 'ScheduleKeyDeletion'
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
     AND e.pending_window_days < p.min_window_days
-    AND r.repeated_id IS NULL
 ), key_facts AS (
   SELECT k.key_arn AS fact_key, k.aliases, k.last_use_time, k.use_count, k.state
   FROM keys AS k

@@ -20,14 +20,13 @@ WITH failed_uses AS (
     e.context_resource,
     CAST(ROW_NUMBER() OVER (PARTITION BY e.key_arn, e.principal ORDER BY e.event_epoch, e.event_id) AS BIGINT) AS failure_no
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.action_class = 'crypto'
     AND e.outcome = 'failed'
     AND e.key_state_error = 'pending_deletion'
     AND NOT COALESCE(e.is_dry_run, FALSE)
     AND e.key_arn IS NOT NULL
-    AND r.repeated_id IS NULL
 ), failures AS (
   SELECT
     f.key_arn,

@@ -21,12 +21,11 @@ WITH skipped_checks AS (
     e.policy_external_accounts,
     CASE WHEN e.policy_locks_out_owner THEN 1 ELSE 0 END AS is_lockout
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name IN ('CreateKey', 'PutKeyPolicy', 'ReplicateKey')
     AND e.policy_bypasses_lockout
     AND NOT COALESCE(e.is_dry_run, FALSE)
-    AND r.repeated_id IS NULL
 )
 SELECT
   s.event_time AS first_time,

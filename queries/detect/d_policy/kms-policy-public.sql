@@ -20,13 +20,12 @@ WITH policies AS (
     CASE WHEN e.policy_is_public THEN 1 ELSE 0 END AS is_public,
     CASE WHEN e.policy_bypasses_lockout THEN TRUE ELSE FALSE END AS bypasses_lockout
   FROM events AS e
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name IN ('CreateKey', 'PutKeyPolicy', 'ReplicateKey')
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
     AND e.policy IS NOT NULL
-    AND r.repeated_id IS NULL
 ), open_entries AS (
   SELECT
     y.event_id AS entry_event_id,

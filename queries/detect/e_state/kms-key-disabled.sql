@@ -22,13 +22,12 @@ WITH switches AS (
     p.flap_hours * 3600 AS flap_seconds
   FROM events AS e
   CROSS JOIN params AS p
-  LEFT JOIN repeated_copies AS r ON r.repeated_id = e.event_id
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name IN ('DisableKey', 'EnableKey')
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
     AND e.key_arn IS NOT NULL
-    AND r.repeated_id IS NULL
 ), disables AS (
   SELECT
     d.event_id, d.event_time, d.event_epoch, d.account_id, d.region, d.key_arn, d.principal, d.source_ip, d.active_days, d.flap_cycles,
@@ -108,13 +107,12 @@ WITH switches AS (
     u.principal AS use_principal,
     u.via AS use_via
   FROM events AS u
-  JOIN disabled_keys AS g ON g.disabled_key = u.key_arn
-  LEFT JOIN repeated_copies AS c ON c.repeated_id = u.event_id
+  SEMI JOIN disabled_keys AS g ON g.disabled_key = u.key_arn
+  ANTI JOIN repeated_copies AS c ON c.repeated_id = u.event_id
   WHERE u.event_source = 'kms.amazonaws.com'
     AND u.action_class = 'crypto'
     AND u.outcome = 'ok'
     AND NOT COALESCE(u.is_dry_run, FALSE)
-    AND c.repeated_id IS NULL
 ), recent_uses AS (
   SELECT
     w.episode_key AS use_key,

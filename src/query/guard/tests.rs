@@ -165,6 +165,10 @@ fn silently_wrong_aggregates_and_joins_are_refused() {
 fn what_engines_value_differently_is_refused() {
     refused(&[
         ("SELECT mfa IS NOT TRUE AS x FROM events", "write COALESCE(x, FALSE)"),
+        (
+            "SELECT event_id FROM events WHERE key_arn IS DISTINCT FROM key_ref AND mfa",
+            "write (a IS DISTINCT FROM b) AND ...",
+        ),
         ("SELECT mfa IS FALSE AS x FROM events", "write COALESCE(x, FALSE)"),
         ("SELECT ROUND(CAST(record_no AS DOUBLE), 2) AS x FROM events", "FLOOR(x * 100 + 0.5) / 100"),
         ("SELECT (0 - event_epoch) % 7 AS x FROM events", "% of what may be negative"),

@@ -59,7 +59,8 @@ fn build(case: &Path, library: &Library, piece_rows: u64) -> (Vec<u8>, Table) {
     let folder = tempfile::tempdir().unwrap();
     let mut session = Session::open(case, settings(piece_rows)).unwrap();
     let views = library.views_in_order().unwrap();
-    let built = session.build_views(&views, folder.path(), |_| {}).unwrap();
+    let (built, faults) = session.build_views(&views, folder.path(), |_| {});
+    assert!(faults.is_empty(), "{faults:?}");
     let sql = format!("SELECT * FROM {}", built[0].name);
     let table = session.own(&sql).unwrap();
     assert_eq!(table.rows.len() as u64, built[0].rows);
