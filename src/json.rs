@@ -150,7 +150,8 @@ impl<'a> Value<'a> {
 }
 
 /// Odd constants without structure (digits of pi): they only have to be unlike each other.
-const HASH_KEYS: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
+const HASH_KEYS: [u64; 4] =
+    [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
 
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a ^ HASH_KEYS[0]) * u128::from(b ^ HASH_KEYS[1]);
@@ -195,7 +196,10 @@ impl Value<'_> {
             Value::String(text) => hash_bytes(text.as_bytes(), 2),
             Value::Array(array) => array.items.iter().fold(3, |hash, item| mix(hash, item.content_hash())),
             Value::Object(object) => {
-                let members = object.members.iter().map(|(name, value)| mix(hash_bytes(name.as_bytes(), 4), value.content_hash()));
+                let members = object
+                    .members
+                    .iter()
+                    .map(|(name, value)| mix(hash_bytes(name.as_bytes(), 4), value.content_hash()));
                 mix(members.fold(0, u64::wrapping_add), object.members.len() as u64)
             }
         }

@@ -106,7 +106,16 @@ mod tests {
 
     #[test]
     fn what_is_no_instant_is_refused() {
-        for text in ["", "2024", "2024-13-01", "2023-02-29", "2024-03-05T25:00:00Z", "2024-03-05T10:14:07X", "yesterday", "2024-03-05T10:14"] {
+        for text in [
+            "",
+            "2024",
+            "2024-13-01",
+            "2023-02-29",
+            "2024-03-05T25:00:00Z",
+            "2024-03-05T10:14:07X",
+            "yesterday",
+            "2024-03-05T10:14",
+        ] {
             assert_eq!(parse_timestamp(text), None, "{text}");
         }
     }

@@ -16,7 +16,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("zstd", &["read"]),
     ("zip", &["read"]),
     ("tar", &["read"]),
-    ("walkdir", &["discover"]),
+    ("walkdir", &["discover", "query"]),
     ("glob", &["discover"]),
     ("globset", &["discover", "pipeline"]),
     ("parquet", &["table", "case"]),
@@ -172,7 +172,8 @@ fn samples_use_documentation_accounts_only() {
         let text = fs::read_to_string(path).unwrap();
         for (at, _) in text.match_indices("arn:aws:iam::") {
             let account: String = text[at + 13..].chars().take_while(char::is_ascii_digit).collect();
-            let is_documented = account.is_empty() || account.as_bytes().chunks(4).all(|quad| quad.iter().all(|digit| *digit == quad[0]));
+            let is_documented = account.is_empty()
+                || account.as_bytes().chunks(4).all(|quad| quad.iter().all(|digit| *digit == quad[0]));
             if !is_documented {
                 faults.push(format!("{}: account {account}", path.display()));
             }

@@ -84,7 +84,8 @@ fn hash_file_content(path: &Path) -> std::io::Result<String> {
 
 /// Days on which the extraction has rows.
 fn days_of(extraction: &Extraction) -> Result<HashSet<i32>> {
-    let mut days: HashSet<i32> = extraction.rows.iter().flat_map(|rows| rows.iter().map(|row| day_of(row.event_time()))).collect();
+    let mut days: HashSet<i32> =
+        extraction.rows.iter().flat_map(|rows| rows.iter().map(|row| day_of(row.event_time()))).collect();
     for run in &extraction.runs {
         run.for_each_time(|time| {
             days.insert(day_of(time));
@@ -144,7 +145,8 @@ pub fn build(
     let spill = Spill::new(scratch.join("runs"));
     let mut built = Built::default();
     let old_inputs = extended.map(existing::inputs).transpose()?.unwrap_or_default();
-    let (sources, already_known) = if extended.is_some() { split_known(sources, &old_inputs, config.jobs)? } else { (sources, 0) };
+    let (sources, already_known) =
+        if extended.is_some() { split_known(sources, &old_inputs, config.jobs)? } else { (sources, 0) };
     built.already_known = already_known;
     let mut waiting = WaitingInputs::create(scratch.join("inputs"))?;
     for input in &old_inputs {
@@ -203,7 +205,13 @@ pub fn build_from_text(text: &str, folder: &Path) -> Result<Merged> {
     let path = folder.join("records.json");
     std::fs::write(&path, text).map_err(|error| Error::file(&path, "write the records", error))?;
     let spill = Spill::new(folder.join(".spill"));
-    let config = Config { jobs: 1, limits: Limits::default(), filter: RecordFilter::default(), max_record: MAX_RECORD, memory: usize::MAX };
+    let config = Config {
+        jobs: 1,
+        limits: Limits::default(),
+        filter: RecordFilter::default(),
+        max_record: MAX_RECORD,
+        memory: usize::MAX,
+    };
     let mut problem = None;
     let extraction = extract(&[Source::file(&path, text.len() as u64)], &config, &spill, |input| {
         problem = input.problem;

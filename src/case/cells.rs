@@ -14,7 +14,8 @@ use arrow_array::builder::{
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type,
+    Date32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type,
+    UInt64Type,
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
@@ -70,13 +71,15 @@ pub fn write_parquet<'c>(path: &Path, columns: &[Column], rows: impl IntoIterato
     let schema = arrow_schema(columns);
     let encoder = Encoder::new(schema.clone())?;
     let mut file = TableFile::create(path, &schema)?;
-    let new_builders =
-        || -> Vec<Box<dyn ArrayBuilder>> { schema.fields().iter().map(|field| make_builder(field.data_type(), 0)).collect() };
+    let new_builders = || -> Vec<Box<dyn ArrayBuilder>> {
+        schema.fields().iter().map(|field| make_builder(field.data_type(), 0)).collect()
+    };
     let mut builders = new_builders();
     let mut waiting = 0;
     let mut flush = |builders: Vec<Box<dyn ArrayBuilder>>| -> Result<()> {
         let arrays = builders.into_iter().map(|mut builder| builder.finish()).collect();
-        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| Error::table(path, "build columns", error))?;
+        let batch =
+            RecordBatch::try_new(schema.clone(), arrays).map_err(|error| Error::table(path, "build columns", error))?;
         file.append(encoder.encode(&batch)?)
     };
     for row in rows {
@@ -108,7 +111,9 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
         DataType::Int32 => Cell::Integer(array.as_primitive::<Int32Type>().value(row).into()),
         DataType::Int64 => Cell::Integer(array.as_primitive::<Int64Type>().value(row)),
         DataType::UInt32 => Cell::Integer(array.as_primitive::<UInt32Type>().value(row).into()),
-        DataType::UInt64 => Cell::Integer(i64::try_from(array.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX)),
+        DataType::UInt64 => {
+            Cell::Integer(i64::try_from(array.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX))
+        }
         DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(row)),
         DataType::Date32 => Cell::Date(array.as_primitive::<Date32Type>().value(row)),
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
@@ -169,7 +174,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.parquet");
         let column = |name, kind| Column { group: "t", name, kind, doc: "" };
-        let columns = [column("a", Kind::Text), column("b", Kind::Timestamp), column("c", Kind::Integer), column("d", Kind::Boolean)];
+        let columns = [
+            column("a", Kind::Text),
+            column("b", Kind::Timestamp),
+            column("c", Kind::Integer),
+            column("d", Kind::Boolean),
+        ];
         let rows = vec![
             vec![Cell::Text("=1".into()), Cell::Timestamp(0), Cell::Integer(-1), Cell::Boolean(true)],
             vec![Cell::Null, Cell::Null, Cell::Null, Cell::Null],

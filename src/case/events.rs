@@ -4,6 +4,8 @@
 //! NDJSON output. The calling thread merges (which only moves bytes) and appends finished pieces; the workers decode rows
 //! and encode columns or text, which is nearly all of the work.
 
+use crate::case::cells::TextForm;
+use crate::case::ids::IdIndex;
 use crate::error::{Error, Result};
 use crate::output::{Cell, csv, event_cells, ndjson};
 use crate::pipeline::{Extraction, ordered};
@@ -12,8 +14,6 @@ use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, Events
 use crate::table::file::{Encoded, Encoder, ROW_GROUP, TableFile};
 use crate::table::row::Row;
 use crate::table::sort::{Fate, Rows, Run, Spill, merge, merge_in_memory};
-use crate::case::cells::TextForm;
-use crate::case::ids::IdIndex;
 use crate::time::{DAY, MICROS, format_date};
 use arrow_array::RecordBatch;
 use std::collections::{BTreeMap, HashMap};
@@ -199,7 +199,11 @@ struct PieceEncoder {
 
 impl PieceEncoder {
     fn new() -> PieceEncoder {
-        PieceEncoder { encoder: Encoder::new(EVENTS_SCHEMA.clone()), events: EventsBuilder::default(), children: ChildrenBuilder::default() }
+        PieceEncoder {
+            encoder: Encoder::new(EVENTS_SCHEMA.clone()),
+            events: EventsBuilder::default(),
+            children: ChildrenBuilder::default(),
+        }
     }
 
     fn encode(&mut self, piece: &Piece<'_>) -> Result<EncodedPiece> {
@@ -337,10 +341,16 @@ pub fn write_hive(
         hive.append(encoded.day, encoded.events)?;
         encoded.children.map_or(Ok(()), |batches| children(encoded.day, batches))
     };
-    ordered(jobs, PieceEncoder::new, |encoder, piece: Piece<'_>| encoder.encode(&piece), consume, |submit| {
-        merged = merge_pieces(&rows, extraction.runs, spill, events.with_file_name("ids"), Cut::ByDay, submit)?;
-        Ok(())
-    })?;
+    ordered(
+        jobs,
+        PieceEncoder::new,
+        |encoder, piece: Piece<'_>| encoder.encode(&piece),
+        consume,
+        |submit| {
+            merged = merge_pieces(&rows, extraction.runs, spill, events.with_file_name("ids"), Cut::ByDay, submit)?;
+            Ok(())
+        },
+    )?;
     hive.finish_part()?;
     Ok(merged)
 }
@@ -349,15 +359,27 @@ pub fn write_hive(
 ///
 /// # Errors
 /// When the file cannot be written or a run cannot be read.
-pub fn write_parquet(extraction: Extraction, spill: &Spill, jobs: usize, path: &Path, scratch: PathBuf) -> Result<Merged> {
+pub fn write_parquet(
+    extraction: Extraction,
+    spill: &Spill,
+    jobs: usize,
+    path: &Path,
+    scratch: PathBuf,
+) -> Result<Merged> {
     let mut file = TableFile::create(path, &EVENTS_SCHEMA)?;
     let mut merged = Merged::default();
     let rows = sorted(extraction.rows, jobs)?;
     let consume = |encoded: EncodedPiece| file.append(encoded.events);
-    ordered(jobs, PieceEncoder::new, |encoder, piece: Piece<'_>| encoder.encode(&piece), consume, |submit| {
-        merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
-        Ok(())
-    })?;
+    ordered(
+        jobs,
+        PieceEncoder::new,
+        |encoder, piece: Piece<'_>| encoder.encode(&piece),
+        consume,
+        |submit| {
+            merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
+            Ok(())
+        },
+    )?;
     file.finish()?;
     Ok(merged)
 }
@@ -404,10 +426,16 @@ pub fn write_text(
     };
     let mut merged = Merged::default();
     let rows = sorted(extraction.rows, jobs)?;
-    ordered(jobs, || (), work, |text: Vec<u8>| out.write_all(&text).map_err(fail), |submit| {
-        merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
-        Ok(())
-    })?;
+    ordered(
+        jobs,
+        || (),
+        work,
+        |text: Vec<u8>| out.write_all(&text).map_err(fail),
+        |submit| {
+            merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
+            Ok(())
+        },
+    )?;
     out.flush().map_err(fail)?;
     Ok(merged)
 }

@@ -40,7 +40,8 @@ pub fn read_table(path: &Path, mut each: impl FnMut(RecordBatch) -> Result<()>) 
 /// When the file cannot be read.
 pub fn row_count(path: &Path) -> Result<u64> {
     let file = File::open(path).map_err(|error| Error::file(path, "open the table", error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| Error::table(path, "read the table", error))?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| Error::table(path, "read the table", error))?;
     Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
 }
 
@@ -170,7 +171,8 @@ fn children(case: &Path, days: &HashSet<i32>) -> Result<HashMap<String, Children
         })
     };
     each("policy_entries", &|children, batch, row| {
-        let conditioned = batch.column_by_name("is_conditioned").and_then(|array| array.as_any().downcast_ref::<BooleanArray>());
+        let conditioned =
+            batch.column_by_name("is_conditioned").and_then(|array| array.as_any().downcast_ref::<BooleanArray>());
         children.policy_entries.push(PolicyEntry {
             effect: owned(batch, "effect", row),
             principal: owned(batch, "principal", row),

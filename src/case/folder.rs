@@ -31,6 +31,30 @@ fn sibling(target: &Path, suffix: &str) -> PathBuf {
     target.with_file_name(format!(".{name}.{suffix}"))
 }
 
+/// How the name of a folder being written goes on, before the process id.
+const UNFINISHED: &str = "unfinished-";
+
+/// Removes what killed runs for the same target left behind: folders named after a process that is gone. Where `/proc` does
+/// not tell which processes there are, nothing is removed. Failing to remove one is no reason not to begin.
+fn remove_abandoned(target: &Path) {
+    let (Some(parent), Some(prefix)) =
+        (target.parent(), sibling(target, UNFINISHED).file_name().map(ToOwned::to_owned))
+    else {
+        return;
+    };
+    let prefix = prefix.to_string_lossy().into_owned();
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// True when `path` holds a case.
 pub fn is_case(path: &Path) -> bool {
     path.join("manifest.json").is_file()
@@ -50,7 +74,9 @@ pub fn check_target(target: &Path, existing: Existing) -> Result<()> {
         if is_empty {
             return Ok(());
         }
-        return Err(Error::Usage(format!("{shown} exists and is not a keytrail case (it has no manifest.json): choose another folder")));
+        return Err(Error::Usage(format!(
+            "{shown} exists and is not a keytrail case (it has no manifest.json): choose another folder"
+        )));
     }
     match existing {
         Existing::Refuse => {
@@ -67,13 +93,16 @@ impl NewFolder {
     /// When `target` may not be replaced, or nothing can be created beside it.
     pub fn create(target: &Path, existing: Existing) -> Result<NewFolder> {
         check_target(target, existing)?;
-        let target = std::path::absolute(target).map_err(|error| Error::file(target, "find the output folder", error))?;
-        let temporary = sibling(&target, &format!("unfinished-{}", std::process::id()));
+        let target =
+            std::path::absolute(target).map_err(|error| Error::file(target, "find the output folder", error))?;
+        remove_abandoned(&target);
+        let temporary = sibling(&target, &format!("{UNFINISHED}{}", std::process::id()));
         std::fs::create_dir_all(&temporary)
             .map_err(|error| Error::file(&target, "create the output folder (is the place writable?)", error))?;
         let folder = NewFolder { target, temporary, committed: false };
         let probe = folder.path("manifest.json");
-        std::fs::write(&probe, b"{}").map_err(|error| Error::file(&folder.target, "write into the output folder", error))?;
+        std::fs::write(&probe, b"{}")
+            .map_err(|error| Error::file(&folder.target, "write into the output folder", error))?;
         std::fs::remove_file(&probe).map_err(|error| Error::file(&probe, "write into the output folder", error))?;
         Ok(folder)
     }
@@ -102,7 +131,8 @@ impl NewFolder {
         let old = sibling(&self.target, &format!("replaced-{}", std::process::id()));
         let had_old = self.target.exists();
         if had_old {
-            std::fs::rename(&self.target, &old).map_err(|error| Error::file(&self.target, "move the old case aside", error))?;
+            std::fs::rename(&self.target, &old)
+                .map_err(|error| Error::file(&self.target, "move the old case aside", error))?;
         }
         if let Err(error) = std::fs::rename(&self.temporary, &self.target) {
             if had_old {

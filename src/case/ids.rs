@@ -57,7 +57,8 @@ impl IdIndex {
     }
 
     fn write_out(&mut self) -> Result<()> {
-        std::fs::create_dir_all(&self.folder).map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
         for number in 0..PARTITIONS {
             let path = self.file(number);
             let Some(partition) = self.partitions.get_mut(number) else { continue };
@@ -85,10 +86,13 @@ impl IdIndex {
             let mut hashes = self.partitions.get_mut(number).map(std::mem::take).unwrap_or_default();
             if self.spilled {
                 let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, "read event ids", error))?;
-                hashes.extend(bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap_or_default())));
+                hashes.extend(
+                    bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap_or_default())),
+                );
             }
             hashes.sort_unstable();
-            repeated.extend(hashes.windows(2).filter(|pair| pair.first() == pair.last()).filter_map(|pair| pair.first()));
+            repeated
+                .extend(hashes.windows(2).filter(|pair| pair.first() == pair.last()).filter_map(|pair| pair.first()));
         }
         repeated.sort_unstable();
         repeated.dedup();

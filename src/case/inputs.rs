@@ -187,11 +187,15 @@ impl InputsBuilder {
 
     fn finish(&mut self, schema: &Arc<arrow_schema::Schema>) -> Result<RecordBatch> {
         self.rows = 0;
-        let [path, sha256, account, region, status, problem] = self.texts.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
+        let [path, sha256, account, region, status, problem] =
+            self.texts.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let [size, inflated, records, kept, duplicates, filtered, skipped] =
             self.numbers.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
-        let columns =
-            vec![path, sha256, size, inflated, records, kept, duplicates, filtered, skipped, account, region, status, problem];
-        RecordBatch::try_new(schema.clone(), columns).map_err(|error| Error::table(Path::new("inputs"), "build columns", error))
+        let columns = vec![
+            path, sha256, size, inflated, records, kept, duplicates, filtered, skipped, account, region, status,
+            problem,
+        ];
+        RecordBatch::try_new(schema.clone(), columns)
+            .map_err(|error| Error::table(Path::new("inputs"), "build columns", error))
     }
 }

@@ -144,7 +144,8 @@ impl Manifest {
     /// When `case` is no case.
     pub fn read(case: &Path) -> Result<Manifest> {
         let path = case.join("manifest.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::file(&path, "open the case (is this a case folder?)", error))?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::file(&path, "open the case (is this a case folder?)", error))?;
         serde_json::from_str(&text).map_err(|error| Error::table(&path, "read the manifest", error))
     }
 
@@ -154,7 +155,8 @@ impl Manifest {
     /// When it cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join("manifest.json");
-        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::table(&path, "write the manifest", error))?;
+        let mut text =
+            serde_json::to_string_pretty(self).map_err(|error| Error::table(&path, "write the manifest", error))?;
         text.push('\n');
         std::fs::write(&path, text).map_err(|error| Error::file(&path, "write the manifest", error))
     }
@@ -162,5 +164,10 @@ impl Manifest {
 
 /// The files that were not read, by reason; reasons without files are left out.
 fn left_out(counts: &Counts) -> BTreeMap<String, u64> {
-    counts.rows().into_iter().filter(|(_, files)| *files > 0).map(|(reason, files)| (reason.to_owned(), files)).collect()
+    counts
+        .rows()
+        .into_iter()
+        .filter(|(_, files)| *files > 0)
+        .map(|(reason, files)| (reason.to_owned(), files))
+        .collect()
 }

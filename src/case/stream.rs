@@ -47,7 +47,12 @@ impl Worker {
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn write_arrow_stream(sources: &[Source], config: &Config, out: impl Write, mut each: impl FnMut(&InputRow)) -> Result<u64> {
+pub fn write_arrow_stream(
+    sources: &[Source],
+    config: &Config,
+    out: impl Write,
+    mut each: impl FnMut(&InputRow),
+) -> Result<u64> {
     let place = Path::new("Arrow stream");
     // A reader that went away is recognised by its kind, so the error must stay an I/O error.
     let fail = |error: arrow_schema::ArrowError| match error {

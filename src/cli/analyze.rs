@@ -131,7 +131,10 @@ fn warnings(manifest: &Manifest, built: &Built, failed: &[String]) -> Vec<String
         warn("no KMS event was found: the logs may exclude KMS, or these are not the right files".to_owned());
     }
     if manifest.inputs.files_with_problems > 0 {
-        warn(format!("{} input files were not understood completely: see inputs.parquet", manifest.inputs.files_with_problems));
+        warn(format!(
+            "{} input files were not understood completely: see inputs.parquet",
+            manifest.inputs.files_with_problems
+        ));
     }
     for reason in failed {
         warn(format!("{NOT_RUN}{reason}"));

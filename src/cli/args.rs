@@ -9,7 +9,9 @@ use std::path::PathBuf;
 /// Offline CloudTrail forensics for AWS KMS: who used which key, on which data, when, from where.
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood (listed and counted);\n3 --fail-on was met.\n\nThe network is never used.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood (listed and counted);\n3 --fail-on was met.\n\nThe network is never used."
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -20,19 +22,29 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read archives and write a case: events, timelines, exposure, findings.
-    #[command(after_help = "Examples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail analyze logs.zip trail.json.gz --out case --since 2024-05-01 --until 2024-05-07\n  keytrail analyze ./AWSLogs --out case --append        # only new files are read\n  aws s3 cp s3://bucket/key - | keytrail analyze - --out case")]
+    #[command(
+        after_help = "Examples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail analyze logs.zip trail.json.gz --out case --since 2024-05-01 --until 2024-05-07\n  keytrail analyze ./AWSLogs --out case --append        # only new files are read\n  aws s3 cp s3://bucket/key - | keytrail analyze - --out case"
+    )]
     Analyze(Box<AnalyzeArgs>),
     /// Write only the events table: Parquet, CSV, NDJSON, or Arrow IPC on stdout.
-    #[command(after_help = "Examples:\n  keytrail extract ./AWSLogs -o events.parquet\n  keytrail extract ./AWSLogs -o - --format ndjson | jq .event_name\n  find . -name '*.gz' | keytrail extract --files-from - --arrow-stream > events.arrows")]
+    #[command(
+        after_help = "Examples:\n  keytrail extract ./AWSLogs -o events.parquet\n  keytrail extract ./AWSLogs -o - --format ndjson | jq .event_name\n  find . -name '*.gz' | keytrail extract --files-from - --arrow-stream > events.arrows"
+    )]
     Extract(Box<ExtractArgs>),
     /// Print the chronology and the usage of one key, principal or grant.
-    #[command(after_help = "Examples:\n  keytrail timeline --case case --key alias/payroll\n  keytrail timeline --case case --principal arn:aws:iam::111122223333:role/app --format csv\n  keytrail timeline ./AWSLogs --key mrk-1234abcd12ab34cd56ef1234567890ab")]
+    #[command(
+        after_help = "Examples:\n  keytrail timeline --case case --key alias/payroll\n  keytrail timeline --case case --principal arn:aws:iam::111122223333:role/app --format csv\n  keytrail timeline ./AWSLogs --key mrk-1234abcd12ab34cd56ef1234567890ab"
+    )]
     Timeline(Box<TimelineArgs>),
     /// Run a library query, a file, or SQL from stdin over a case.
-    #[command(after_help = "Examples:\n  keytrail query --case case kms-decrypt-burst\n  keytrail query --case case my.sql --set min_count=10 --format csv\n  echo 'SELECT e.event_name, CAST(COUNT(*) AS BIGINT) AS n FROM events AS e GROUP BY e.event_name ORDER BY n DESC, e.event_name' | keytrail query --case case -")]
+    #[command(
+        after_help = "Examples:\n  keytrail query --case case kms-decrypt-burst\n  keytrail query --case case my.sql --set min_count=10 --format csv\n  echo 'SELECT e.event_name, CAST(COUNT(*) AS BIGINT) AS n FROM events AS e GROUP BY e.event_name ORDER BY n DESC, e.event_name' | keytrail query --case case -"
+    )]
     Query(Box<QueryArgs>),
     /// List, explain and test query files.
-    #[command(after_help = "Examples:\n  keytrail queries\n  keytrail queries show kms-policy-public\n  keytrail queries check ./my-queries")]
+    #[command(
+        after_help = "Examples:\n  keytrail queries\n  keytrail queries show kms-policy-public\n  keytrail queries check ./my-queries"
+    )]
     Queries(QueriesArgs),
     /// Print the documentation or the DDL of the tables.
     #[command(after_help = "Examples:\n  keytrail schema\n  keytrail schema --format duckdb")]
@@ -206,7 +218,13 @@ pub(crate) struct ExtractArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) files_from: Option<PathBuf>,
     /// The file to write; - for stdout. Its ending gives the format unless --format does.
-    #[arg(long, short = 'o', value_name = "FILE", required_unless_present = "arrow_stream", conflicts_with = "arrow_stream")]
+    #[arg(
+        long,
+        short = 'o',
+        value_name = "FILE",
+        required_unless_present = "arrow_stream",
+        conflicts_with = "arrow_stream"
+    )]
     pub(crate) output: Option<PathBuf>,
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "arrow_stream")]

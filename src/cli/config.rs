@@ -86,7 +86,11 @@ impl Display {
                 Color::Never => false,
                 Color::Auto => is_terminal && wants_color,
             },
-            width: if is_terminal { terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)) } else { 0 },
+            width: if is_terminal {
+                terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
+            } else {
+                0
+            },
         }
     }
 }

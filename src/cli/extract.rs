@@ -27,7 +27,10 @@ fn format(args: &ExtractArgs, output: &Path) -> Result<Format> {
         Some("parquet") => Ok(Format::Parquet),
         Some("csv") => Ok(Format::Csv),
         Some("ndjson" | "jsonl") => Ok(Format::Ndjson),
-        _ => bail!("{}: the ending does not say which format is wanted: add --format parquet, csv or ndjson", output.display()),
+        _ => bail!(
+            "{}: the ending does not say which format is wanted: add --format parquet, csv or ndjson",
+            output.display()
+        ),
     }
 }
 
@@ -39,7 +42,8 @@ struct Unfinished {
 
 impl Unfinished {
     fn new(target: &Path, force: bool) -> Result<Unfinished> {
-        let place = if target == Path::new("-") { std::env::temp_dir().join("keytrail") } else { std::path::absolute(target)? };
+        let place =
+            if target == Path::new("-") { std::env::temp_dir().join("keytrail") } else { std::path::absolute(target)? };
         if target != Path::new("-") && target.exists() {
             if target.is_dir() {
                 bail!("{}: is a directory, expected the name of a file to write", target.display());
@@ -50,7 +54,8 @@ impl Unfinished {
         }
         let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let scratch = place.with_file_name(format!(".{name}.unfinished-{}", std::process::id()));
-        std::fs::create_dir_all(&scratch).with_context(|| format!("{}: create the output (is the place writable?)", target.display()))?;
+        std::fs::create_dir_all(&scratch)
+            .with_context(|| format!("{}: create the output (is the place writable?)", target.display()))?;
         Ok(Unfinished { scratch, target: target.to_path_buf() })
     }
 
@@ -59,7 +64,8 @@ impl Unfinished {
     }
 
     fn commit(&self) -> Result<()> {
-        std::fs::rename(self.file(), &self.target).with_context(|| format!("{}: put the output in its place", self.target.display()))
+        std::fs::rename(self.file(), &self.target)
+            .with_context(|| format!("{}: put the output in its place", self.target.display()))
     }
 }
 
@@ -108,7 +114,14 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Exit> {
     Ok(if problems.any() { Exit::InputProblems } else { Exit::Done })
 }
 
-fn write(extraction: Extraction, spill: &Spill, jobs: usize, format: Format, unfinished: &Unfinished, output: &Path) -> Result<Merged> {
+fn write(
+    extraction: Extraction,
+    spill: &Spill,
+    jobs: usize,
+    format: Format,
+    unfinished: &Unfinished,
+    output: &Path,
+) -> Result<Merged> {
     let ids = unfinished.scratch.join("ids");
     let text = match format {
         Format::Parquet => None,

@@ -76,14 +76,23 @@ impl Loaded {
     pub(crate) fn new(args: &LibraryArgs) -> Result<Loaded> {
         let library = load(&args.folders)?;
         let overrides = Overrides::parse(&args.set)?;
-        overrides.check_known(library.queries().into_iter().map(|query| (query.id.as_str(), query.header.params.as_slice())))?;
+        overrides.check_known(
+            library.queries().into_iter().map(|query| (query.id.as_str(), query.header.params.as_slice())),
+        )?;
         Ok(Loaded { library, overrides })
     }
 
     /// Runs views and rules over the tables in `folder` and writes what they give.
-    pub(crate) fn analyze(&self, folder: &NewFolder, homes: &[String], built: &Built, formats: &[TextForm]) -> Result<Analysis> {
+    pub(crate) fn analyze(
+        &self,
+        folder: &NewFolder,
+        homes: &[String],
+        built: &Built,
+        formats: &[TextForm],
+    ) -> Result<Analysis> {
         let case = folder.path("");
-        let settings = Settings { home_accounts: homes.to_vec(), overrides: self.overrides.clone(), ..Settings::default() };
+        let settings =
+            Settings { home_accounts: homes.to_vec(), overrides: self.overrides.clone(), ..Settings::default() };
         let mut session = Session::open(&case, settings)?;
         let views = self.library.views_in_order()?;
         let tables_folder = case.join("tables");
@@ -116,7 +125,8 @@ impl Loaded {
 fn events_seen(session: &mut Session, rows: u64) -> Result<EventsSeen> {
     let sql = "SELECT CAST(COUNT(*) AS BIGINT) AS n, MIN(e.event_time) AS first_time, MAX(e.event_time) AS last_time FROM events AS e WHERE e.event_source = 'kms.amazonaws.com'";
     let header = parse_optional("summary", "").map_err(faults)?;
-    let table = session.prepare("summary", sql, &header).map_err(faults).and_then(|query| Ok(session.table(&query)?))?;
+    let table =
+        session.prepare("summary", sql, &header).map_err(faults).and_then(|query| Ok(session.table(&query)?))?;
     let row = table.rows.first().context("the count of events has no row")?;
     Ok(match row.as_slice() {
         [Cell::Integer(kms), Cell::Timestamp(first), Cell::Timestamp(last)] => {

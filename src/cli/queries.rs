@@ -23,11 +23,21 @@ fn list(args: &QueriesArgs, library: &Library) -> Result<()> {
     for kind in QueryKind::ALL {
         for query in library.of_kind(kind) {
             let severity = query.header.severity.map_or("", |severity| severity.as_str());
-            rows.push(vec![text(&query.id), text(kind.folder()), text(severity), text(&query.header.attack), text(&query.header.title)]);
+            rows.push(vec![
+                text(&query.id),
+                text(kind.folder()),
+                text(severity),
+                text(&query.header.attack),
+                text(&query.header.title),
+            ]);
         }
     }
     let stdout = std::io::stdout();
-    let width = if stdout.is_terminal() { terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)) } else { 0 };
+    let width = if stdout.is_terminal() {
+        terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
+    } else {
+        0
+    };
     write_rows(&names, &rows, args.format, width, &mut BufWriter::new(stdout.lock()))
 }
 
@@ -51,7 +61,8 @@ fn explanation(query: &LibraryQuery) -> String {
         ParamValue::Decimal(number) => number.to_string(),
         ParamValue::Text(text) => format!("'{text}'"),
     };
-    let params: Vec<String> = header.params.iter().map(|param| format!("{} = {}", param.name, value(&param.value))).collect();
+    let params: Vec<String> =
+        header.params.iter().map(|param| format!("{} = {}", param.name, value(&param.value))).collect();
     line("parameters", &params.join(", "));
     for column in &header.columns {
         line(&format!("  {}", column.name), &column.meaning);
@@ -70,7 +81,8 @@ pub(crate) fn run(args: &QueriesArgs) -> Result<Exit> {
         None | Some(QueriesCommand::List) => list(args, &load(&args.folders)?)?,
         Some(QueriesCommand::Show { id }) => {
             let library = load(&args.folders)?;
-            let query = library.get(id).with_context(|| format!("{id}: no such query; `keytrail queries` lists them"))?;
+            let query =
+                library.get(id).with_context(|| format!("{id}: no such query; `keytrail queries` lists them"))?;
             print(explanation(query))?;
         }
         Some(QueriesCommand::Check { folder }) => return super::check::run(folder.as_deref()),

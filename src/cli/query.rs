@@ -50,7 +50,13 @@ fn statement(args: &QueryArgs, library: &Library) -> Result<(String, String, Hea
 }
 
 /// Writes rows in a form, to a file or stdout.
-pub(crate) fn write_rows(names: &[String], rows: &[Vec<Cell<'static>>], format: Format, width: usize, out: &mut impl Write) -> Result<()> {
+pub(crate) fn write_rows(
+    names: &[String],
+    rows: &[Vec<Cell<'static>>],
+    format: Format,
+    width: usize,
+    out: &mut impl Write,
+) -> Result<()> {
     match format {
         Format::Table => out.write_all(terminal::table(names, rows, width).as_bytes())?,
         Format::Csv => {
@@ -104,7 +110,13 @@ fn write(session: &mut Session, query: &Prepared, args: &QueryArgs, display: Dis
         }
         (None, format) => {
             let table = session.table(query)?;
-            write_rows(&names(&table.columns), &table.rows, format, display.width, &mut BufWriter::new(std::io::stdout().lock()))?;
+            write_rows(
+                &names(&table.columns),
+                &table.rows,
+                format,
+                display.width,
+                &mut BufWriter::new(std::io::stdout().lock()),
+            )?;
         }
     }
     Ok(())

@@ -155,7 +155,8 @@ pub(crate) fn case(out: &Path, manifest: &Manifest, top: &[Finding], display: Di
         lines.push(format!("{} already in the case", plural(inputs.already_known, "file")));
     }
     if !inputs.left_out.is_empty() {
-        let apart: Vec<String> = inputs.left_out.iter().map(|(reason, files)| format!("{} {reason}", count(*files))).collect();
+        let apart: Vec<String> =
+            inputs.left_out.iter().map(|(reason, files)| format!("{} {reason}", count(*files))).collect();
         lines.push(format!("files set apart: {}", apart.join(", ")));
     }
     if let (Some(first), Some(last)) = (&events.first_kms_event, &events.last_kms_event) {

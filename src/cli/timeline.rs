@@ -55,7 +55,8 @@ fn show(args: &TimelineArgs, case: &Path, display: Display) -> Result<()> {
     if events.rows.is_empty() && args.format == Format::Table {
         note(format!("no event of {kind} {subject}: expected an ARN, an id or a name as the logs have it"));
     }
-    let hidden = if args.format == Format::Table && args.limit > 0 { events.rows.len().saturating_sub(args.limit) } else { 0 };
+    let hidden =
+        if args.format == Format::Table && args.limit > 0 { events.rows.len().saturating_sub(args.limit) } else { 0 };
     events.rows.truncate(events.rows.len() - hidden);
     write_rows(&names(&events.columns), &events.rows, args.format, display.width, &mut out)?;
     if hidden > 0 {

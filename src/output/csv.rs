@@ -51,12 +51,18 @@ mod tests {
 
     #[test]
     fn formulas_are_defused_and_numbers_are_not() {
-        assert_eq!(line(vec![Cell::Text("=cmd|' /C calc'!A0".into()), Cell::Integer(-5)]), "\"'=cmd|' /C calc'!A0\",-5\n");
+        assert_eq!(
+            line(vec![Cell::Text("=cmd|' /C calc'!A0".into()), Cell::Integer(-5)]),
+            "\"'=cmd|' /C calc'!A0\",-5\n"
+        );
         assert_eq!(line(vec![Cell::Text("@x".into()), Cell::Text("a=b".into())]), "\"'@x\",a=b\n");
     }
 
     #[test]
     fn quotes_commas_and_lines_survive() {
-        assert_eq!(line(vec![Cell::Text("a\"b,c\nd".into()), Cell::Null, Cell::Boolean(true)]), "\"a\"\"b,c\nd\",,true\n");
+        assert_eq!(
+            line(vec![Cell::Text("a\"b,c\nd".into()), Cell::Null, Cell::Boolean(true)]),
+            "\"a\"\"b,c\nd\",,true\n"
+        );
     }
 }

@@ -47,8 +47,12 @@ impl Cell<'_> {
 }
 
 macro_rules! cell {
-    (Text, $value:expr) => { $value.as_deref().map_or(Cell::Null, |text| Cell::Text(Cow::Borrowed(text))) };
-    ($kind:ident, $value:expr) => { $value.map_or(Cell::Null, Cell::$kind) };
+    (Text, $value:expr) => {
+        $value.as_deref().map_or(Cell::Null, |text| Cell::Text(Cow::Borrowed(text)))
+    };
+    ($kind:ident, $value:expr) => {
+        $value.map_or(Cell::Null, Cell::$kind)
+    };
 }
 
 macro_rules! define_cells {

@@ -130,12 +130,13 @@ struct Visit<'w, 's> {
     prose: Prose,
 }
 
-/// Whether a text is plain prose, such as a LICENSE beside the logs: valid UTF-8 without a single brace. That is no CloudTrail
+/// Whether a text is plain prose, such as a LICENSE beside the logs: valid UTF-8 without a single brace that does not
+/// begin like JSON. That is no CloudTrail
 /// record and no piece of one, so it is set apart and counted instead of reported as damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prose {
-    /// Nothing but prose so far; the problems that were known before.
-    SoFar { problems: usize, problem_count: u64 },
+    /// Nothing but prose so far; the problems that were known before, and whether its first character was seen.
+    SoFar { problems: usize, problem_count: u64, has_begun: bool },
     /// Something else.
     No,
 }
@@ -162,8 +163,7 @@ impl FileWorker {
     pub fn read(&mut self, reader: &mut Reader, source: &Source, rows: &mut RowBuffer<'_>) -> InputRow {
         let place = source.name();
         let FileWorker { scanner, filter, recipients } = self;
-        let keeper =
-            Keeper { filter, recipients, name_length: place.len(), place, counts: Counts::default(), rows };
+        let keeper = Keeper { filter, recipients, name_length: place.len(), place, counts: Counts::default(), rows };
         let mut visit = Visit { scanner, keeper, prose: Prose::No };
         let facts = reader.read(source, &mut visit);
         let counts = visit.keeper.counts;
@@ -215,12 +215,18 @@ impl Visitor for Visit<'_, '_> {
         }
         self.scanner.reset();
         let counts = &self.keeper.counts;
-        self.prose = Prose::SoFar { problems: counts.problems.len(), problem_count: counts.problem_count };
+        self.prose =
+            Prose::SoFar { problems: counts.problems.len(), problem_count: counts.problem_count, has_begun: false };
     }
 
     fn data(&mut self, text: &[u8]) {
-        if self.prose != Prose::No && (memchr::memchr(b'{', text).is_some() || std::str::from_utf8(text).is_err()) {
-            self.prose = Prose::No;
+        if let Prose::SoFar { has_begun, .. } = &mut self.prose {
+            let first = text.iter().find(|byte| !byte.is_ascii_whitespace()).filter(|_| !*has_begun);
+            *has_begun |= first.is_some();
+            let opens_json = matches!(first, Some(b'[' | b'{'));
+            if opens_json || memchr::memchr(b'{', text).is_some() || std::str::from_utf8(text).is_err() {
+                self.prose = Prose::No;
+            }
         }
         self.scanner.feed(text, &mut self.keeper);
     }
@@ -230,7 +236,9 @@ impl Visitor for Visit<'_, '_> {
         let summary = self.scanner.finish(torn, &mut self.keeper);
         let member = self.keeper.member();
         let counts = &mut self.keeper.counts;
-        if let (Prose::SoFar { problems, problem_count }, End::Complete, true) = (self.prose, &end, summary.bytes_total > 0) {
+        if let (Prose::SoFar { problems, problem_count, .. }, End::Complete, true) =
+            (self.prose, &end, summary.bytes_total > 0)
+        {
             counts.problems.truncate(problems);
             counts.problem_count = problem_count;
             counts.set_apart = true;
@@ -327,7 +335,8 @@ impl Keeper<'_, '_> {
         let mut event = match normalize::normalize(value, hint) {
             Ok(event) => event,
             Err(_) => {
-                let message = "expected eventTime as YYYY-MM-DDTHH:MM:SSZ; the record has no place in time and was left out";
+                let message =
+                    "expected eventTime as YYYY-MM-DDTHH:MM:SSZ; the record has no place in time and was left out";
                 return self.note(record, ProblemKind::NoEventTime, message.to_owned());
             }
         };

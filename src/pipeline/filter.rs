@@ -36,9 +36,8 @@ pub fn globs(option: &str, patterns: &[String]) -> Result<Option<GlobSet>> {
     }
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        let glob = |text: &str| {
-            Glob::new(text).map_err(|error| Error::Usage(format!("{option} {pattern}: {}", error.kind())))
-        };
+        let glob =
+            |text: &str| Glob::new(text).map_err(|error| Error::Usage(format!("{option} {pattern}: {}", error.kind())));
         set.add(glob(pattern)?);
         if !pattern.starts_with("arn:") && !pattern.starts_with('*') {
             set.add(glob(&format!("*[:/]{pattern}"))?);
@@ -74,7 +73,13 @@ impl RecordFilter {
                 ))
             && passes(
                 self.principals.as_ref(),
-                &[&event.principal, &event.principal_arn, &event.principal_id, &event.session_name, &event.access_key_id],
+                &[
+                    &event.principal,
+                    &event.principal_arn,
+                    &event.principal_id,
+                    &event.session_name,
+                    &event.access_key_id,
+                ],
             )
     }
 }

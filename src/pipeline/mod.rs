@@ -136,7 +136,12 @@ struct Worker<'s> {
 /// # Errors
 /// When rows cannot be written to disk, and whatever `each` returns. Trouble with an input is no error: it stands in its
 /// [`InputRow`].
-pub fn extract(sources: &[Source], config: &Config, spill: &Spill, mut each: impl FnMut(InputRow) -> Result<()>) -> Result<Extraction> {
+pub fn extract(
+    sources: &[Source],
+    config: &Config,
+    spill: &Spill,
+    mut each: impl FnMut(InputRow) -> Result<()>,
+) -> Result<Extraction> {
     let jobs = config.jobs.max(1);
     let new_worker = || Worker {
         reader: Reader::new(config.limits.clone()),
@@ -231,7 +236,8 @@ where
             })
             .collect();
         drop(answers);
-        let mut window = Window { tasks, results, pending: BTreeMap::new(), submitted: 0, consumed: 0, bound: 3 * jobs as u64 };
+        let mut window =
+            Window { tasks, results, pending: BTreeMap::new(), submitted: 0, consumed: 0, bound: 3 * jobs as u64 };
         let outcome = feed(&mut |task| window.submit(task, &mut consume)).and_then(|()| window.drain(&mut consume));
         // The queue must close before the threads are joined, or they would wait for work for ever.
         drop(window);

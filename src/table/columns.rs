@@ -6,7 +6,10 @@
 
 use crate::schema::{Column, EVENT_COLUMNS, Event, Kind, for_each_event_column};
 use crate::table::row::{Columns, Row};
-use arrow_array::builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{
+    ArrayBuilder, BinaryBuilder, BooleanBuilder, Date32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
@@ -27,7 +30,8 @@ pub fn data_type(kind: Kind) -> DataType {
 
 /// The Arrow schema of a list of columns; every column may be NULL.
 pub fn arrow_schema(columns: &[Column]) -> Arc<Schema> {
-    let fields: Vec<Field> = columns.iter().map(|column| Field::new(column.name, data_type(column.kind), true)).collect();
+    let fields: Vec<Field> =
+        columns.iter().map(|column| Field::new(column.name, data_type(column.kind), true)).collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -35,23 +39,45 @@ pub fn arrow_schema(columns: &[Column]) -> Arc<Schema> {
 pub static EVENTS_SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| arrow_schema(EVENT_COLUMNS));
 
 macro_rules! builder_type {
-    (Text) => { StringBuilder };
-    (Boolean) => { BooleanBuilder };
-    (Integer) => { Int64Builder };
-    (Timestamp) => { TimestampMicrosecondBuilder };
-    (Date) => { Date32Builder };
+    (Text) => {
+        StringBuilder
+    };
+    (Boolean) => {
+        BooleanBuilder
+    };
+    (Integer) => {
+        Int64Builder
+    };
+    (Timestamp) => {
+        TimestampMicrosecondBuilder
+    };
+    (Date) => {
+        Date32Builder
+    };
 }
 
 macro_rules! column_builder_type {
-    (Text) => { BinaryBuilder };
-    ($kind:ident) => { builder_type!($kind) };
+    (Text) => {
+        BinaryBuilder
+    };
+    ($kind:ident) => {
+        builder_type!($kind)
+    };
 }
 
 macro_rules! read_column {
-    (Text, $columns:expr) => { $columns.text() };
-    (Boolean, $columns:expr) => { $columns.boolean() };
-    (Date, $columns:expr) => { $columns.date() };
-    ($kind:ident, $columns:expr) => { $columns.integer() };
+    (Text, $columns:expr) => {
+        $columns.text()
+    };
+    (Boolean, $columns:expr) => {
+        $columns.boolean()
+    };
+    (Date, $columns:expr) => {
+        $columns.date()
+    };
+    ($kind:ident, $columns:expr) => {
+        $columns.integer()
+    };
 }
 
 macro_rules! finish_column {
@@ -61,7 +87,9 @@ macro_rules! finish_column {
         let next = BinaryBuilder::with_capacity($rows, length + length / 8);
         Arc::new(StringArray::try_from_binary(std::mem::replace(&mut $builder, next).finish())?)
     }};
-    ($kind:ident, $builder:expr, $rows:expr) => { Arc::new($builder.finish()) };
+    ($kind:ident, $builder:expr, $rows:expr) => {
+        Arc::new($builder.finish())
+    };
 }
 
 macro_rules! define_builder {
@@ -125,16 +153,30 @@ impl EventsBuilder {
 }
 
 macro_rules! array_type {
-    (Text) => { StringArray };
-    (Boolean) => { BooleanArray };
-    (Integer) => { Int64Array };
-    (Timestamp) => { TimestampMicrosecondArray };
-    (Date) => { Date32Array };
+    (Text) => {
+        StringArray
+    };
+    (Boolean) => {
+        BooleanArray
+    };
+    (Integer) => {
+        Int64Array
+    };
+    (Timestamp) => {
+        TimestampMicrosecondArray
+    };
+    (Date) => {
+        Date32Array
+    };
 }
 
 macro_rules! value {
-    (Text, $value:expr) => { Cow::Borrowed($value) };
-    ($kind:ident, $value:expr) => { $value };
+    (Text, $value:expr) => {
+        Cow::Borrowed($value)
+    };
+    ($kind:ident, $value:expr) => {
+        $value
+    };
 }
 
 macro_rules! define_reader {

@@ -32,7 +32,15 @@ const GROWING_COLUMNS: [&str; 2] = ["event_time", "event_epoch"];
 
 /// Columns that readers prune by. Statistics of the others cost time and are never asked for.
 const PRUNED_COLUMNS: [&str; 9] = [
-    "event_time", "event_epoch", "event_date", "event_source", "event_name", "action_class", "key_arn", "principal", "outcome",
+    "event_time",
+    "event_epoch",
+    "event_date",
+    "event_source",
+    "event_name",
+    "action_class",
+    "key_arn",
+    "principal",
+    "outcome",
 ];
 
 fn properties() -> WriterPropertiesPtr {
@@ -72,9 +80,8 @@ pub struct Encoder {
 }
 
 fn writer<W: std::io::Write + Send>(out: W, schema: &Schema, path: &Path) -> Result<SerializedFileWriter<W>> {
-    let described = ArrowSchemaConverter::new()
-        .convert(schema)
-        .map_err(|error| Error::table(path, "convert the schema", error))?;
+    let described =
+        ArrowSchemaConverter::new().convert(schema).map_err(|error| Error::table(path, "convert the schema", error))?;
     SerializedFileWriter::new(out, described.root_schema_ptr(), properties())
         .map_err(|error| Error::table(path, "create the table", error))
 }

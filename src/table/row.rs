@@ -104,16 +104,30 @@ impl<'a> In<'a> {
 }
 
 macro_rules! put {
-    (Text, $out:ident, $value:expr) => { $value.as_deref().map(|value| $out.text(value)) };
-    (Boolean, $out:ident, $value:expr) => { $value.map(|value| $out.0.push(u8::from(value))) };
-    ($kind:ident, $out:ident, $value:expr) => { $value.map(|value| $out.0.extend_from_slice(&value.to_le_bytes())) };
+    (Text, $out:ident, $value:expr) => {
+        $value.as_deref().map(|value| $out.text(value))
+    };
+    (Boolean, $out:ident, $value:expr) => {
+        $value.map(|value| $out.0.push(u8::from(value)))
+    };
+    ($kind:ident, $out:ident, $value:expr) => {
+        $value.map(|value| $out.0.extend_from_slice(&value.to_le_bytes()))
+    };
 }
 
 macro_rules! get {
-    (Text, $in:ident) => { Cow::Borrowed($in.text()) };
-    (Boolean, $in:ident) => { $in.array() == [1u8] };
-    (Date, $in:ident) => { i32::from_le_bytes($in.array()) };
-    ($kind:ident, $in:ident) => { i64::from_le_bytes($in.array()) };
+    (Text, $in:ident) => {
+        Cow::Borrowed($in.text())
+    };
+    (Boolean, $in:ident) => {
+        $in.array() == [1u8]
+    };
+    (Date, $in:ident) => {
+        i32::from_le_bytes($in.array())
+    };
+    ($kind:ident, $in:ident) => {
+        i64::from_le_bytes($in.array())
+    };
 }
 
 macro_rules! define_codec {
@@ -358,7 +372,12 @@ mod tests {
         event.policy_entries.push(PolicyEntry { effect: "Allow".into(), is_conditioned: true, ..Default::default() });
         event.tag_entries.push(TagEntry { tag_key: "k".into(), tag_value: Some("".into()), change: "set".into() });
         event.foreign_keys.push(ForeignKey { parameter_path: "p".into(), key_arn: "a".into(), key_account_id: None });
-        event.trail_selectors.push(TrailSelector { trail: None, field: "f".into(), operator: "equals".into(), value: "v".into() });
+        event.trail_selectors.push(TrailSelector {
+            trail: None,
+            field: "f".into(),
+            operator: "equals".into(),
+            value: "v".into(),
+        });
         let mut buffer = vec![9, 9];
         encode(&event, &mut buffer);
         let row = Row(&buffer[2..]);

@@ -87,7 +87,9 @@ impl Rows {
     pub fn sort(&mut self) {
         let mut index = std::mem::take(&mut self.index);
         index.sort_unstable_by(|a, b| {
-            (a.time, a.id_prefix).cmp(&(b.time, b.id_prefix)).then_with(|| self.entry_row(a).compare(&self.entry_row(b)))
+            (a.time, a.id_prefix)
+                .cmp(&(b.time, b.id_prefix))
+                .then_with(|| self.entry_row(a).compare(&self.entry_row(b)))
         });
         self.index = index;
     }
@@ -107,7 +109,8 @@ impl Spill {
     }
 
     fn create(&self) -> Result<RunWriter> {
-        std::fs::create_dir_all(&self.folder).map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
         let path = self.folder.join(format!("run-{}", self.next.fetch_add(1, Relaxed)));
         let file = File::create(&path).map_err(|error| Error::file(&path, "create a sorted run", error))?;
         Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file) })
@@ -300,7 +303,12 @@ impl Judge {
 ///
 /// # Errors
 /// When a run cannot be read or written, and whatever `each` returns.
-pub fn merge(rows: &[Rows], mut runs: Vec<Run>, spill: &Spill, mut each: impl FnMut(Row<'_>, Fate) -> Result<()>) -> Result<()> {
+pub fn merge(
+    rows: &[Rows],
+    mut runs: Vec<Run>,
+    spill: &Spill,
+    mut each: impl FnMut(Row<'_>, Fate) -> Result<()>,
+) -> Result<()> {
     while runs.len() > FAN_IN {
         let group: Vec<Run> = runs.drain(..FAN_IN).collect();
         let mut writer = spill.create()?;
@@ -321,7 +329,8 @@ pub fn merge(rows: &[Rows], mut runs: Vec<Run>, spill: &Spill, mut each: impl Fn
 /// # Errors
 /// Whatever `each` returns.
 pub fn merge_in_memory<'r>(rows: &'r [Rows], mut each: impl FnMut(Row<'r>, Fate) -> Result<()>) -> Result<()> {
-    let mut heads: Vec<std::iter::Peekable<_>> = rows.iter().map(|rows| rows.index.iter().map(|entry| (entry, rows.entry_row(entry))).peekable()).collect();
+    let mut heads: Vec<std::iter::Peekable<_>> =
+        rows.iter().map(|rows| rows.index.iter().map(|entry| (entry, rows.entry_row(entry))).peekable()).collect();
     let mut judge = Judge::default();
     // There are as many sequences as threads: looking at each head is as fast as a heap.
     loop {
@@ -329,7 +338,8 @@ pub fn merge_in_memory<'r>(rows: &'r [Rows], mut each: impl FnMut(Row<'r>, Fate)
         for (number, head) in heads.iter_mut().enumerate() {
             let Some((entry, row)) = head.peek() else { continue };
             let is_smaller = smallest.as_ref().is_none_or(|(_, least, least_row)| {
-                (entry.time, entry.id_prefix).cmp(&(least.time, least.id_prefix)).then_with(|| row.compare(least_row)) == Ordering::Less
+                (entry.time, entry.id_prefix).cmp(&(least.time, least.id_prefix)).then_with(|| row.compare(least_row))
+                    == Ordering::Less
             });
             if is_smaller {
                 smallest = Some((number, **entry, *row));
@@ -387,7 +397,12 @@ mod tests {
         let mut out = Vec::new();
         merge(rows, runs, spill, |row, fate| {
             let event = row.decode();
-            out.push((row.event_time(), String::from_utf8_lossy(row.event_id()).into(), event.source_file.unwrap().into(), fate));
+            out.push((
+                row.event_time(),
+                String::from_utf8_lossy(row.event_id()).into(),
+                event.source_file.unwrap().into(),
+                fate,
+            ));
             Ok(())
         })
         .unwrap();

@@ -169,8 +169,18 @@ impl Guard<'_> {
             }
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
                 // The parser that Polars uses takes everything that follows for the right side, also `AND ...`.
-                if matches!(**right, Expr::BinaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::InList { .. } | Expr::Like { .. }) {
-                    self.refuse("IS DISTINCT FROM followed by more without parentheses", "write (a IS DISTINCT FROM b) AND ...");
+                if matches!(
+                    **right,
+                    Expr::BinaryOp { .. }
+                        | Expr::IsNull(_)
+                        | Expr::IsNotNull(_)
+                        | Expr::InList { .. }
+                        | Expr::Like { .. }
+                ) {
+                    self.refuse(
+                        "IS DISTINCT FROM followed by more without parentheses",
+                        "write (a IS DISTINCT FROM b) AND ...",
+                    );
                 }
                 self.expr(left, at.inner());
                 self.expr(right, at.inner());
