@@ -2,6 +2,8 @@
 //!
 //! In: the source files. Out: a list of every fault, or nothing. Only `std` is used, so that the test outlives its subject.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

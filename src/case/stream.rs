@@ -62,7 +62,7 @@ pub fn write_arrow_stream(
     let mut writer = StreamWriter::try_new(out, &EVENTS_SCHEMA).map_err(fail)?;
     let mut rows = 0;
     let new_worker = || Worker {
-        reader: Reader::new(config.limits.clone()),
+        reader: Reader::new(config.limits),
         files: FileWorker::new(config.max_record, &config.filter),
         buffer: RowBuffer::default(),
         builder: EventsBuilder::default(),

@@ -8,9 +8,9 @@ use super::query::write_rows;
 use super::{Exit, print};
 use anyhow::{Context, Result};
 use keytrail::output::Cell;
+use keytrail::query::docs::params_text;
 use keytrail::query::header::QueryKind;
 use keytrail::query::library::{Library, LibraryQuery};
-use keytrail::query::params::ParamValue;
 use std::io::{BufWriter, IsTerminal};
 
 fn text(text: &str) -> Cell<'static> {
@@ -56,14 +56,7 @@ fn explanation(query: &LibraryQuery) -> String {
     line("false positives", &header.false_positives);
     line("blind spots", &header.blind_spots);
     line("reads", &header.reads.join(", "));
-    let value = |value: &ParamValue| match value {
-        ParamValue::Integer(number) => number.to_string(),
-        ParamValue::Decimal(number) => number.to_string(),
-        ParamValue::Text(text) => format!("'{text}'"),
-    };
-    let params: Vec<String> =
-        header.params.iter().map(|param| format!("{} = {}", param.name, value(&param.value))).collect();
-    line("parameters", &params.join(", "));
+    line("parameters", &params_text(header));
     for column in &header.columns {
         line(&format!("  {}", column.name), &column.meaning);
     }

@@ -2,7 +2,7 @@
 //!
 //! In: sources and a configuration. Out: rows (in memory or in sorted runs on disk) and one [`InputRow`] per file, in the
 //! order of the sources. [`ordered`] is the one way work is spread: workers return values, the calling thread takes them in
-//! the order the work was handed out, so nothing that is written depends on the number of threads. [`file`] is what one
+//! the order the work was handed out, so nothing that is written depends on the number of threads. [`mod@file`] is what one
 //! worker does with one file.
 
 pub mod file;
@@ -102,7 +102,7 @@ pub struct RowBuffer<'s> {
 }
 
 impl RowBuffer<'_> {
-    /// Appends one event. A failure to write a run is kept for [`RowBuffer::check`], because the scanner that calls this
+    /// Appends one event. A failure to write a run is kept for `RowBuffer::check`, because the scanner that calls this
     /// cannot fail.
     pub fn push(&mut self, event: &Event<'_>) {
         self.rows.push(|buffer| encode(event, buffer));
@@ -144,7 +144,7 @@ pub fn extract(
 ) -> Result<Extraction> {
     let jobs = config.jobs.max(1);
     let new_worker = || Worker {
-        reader: Reader::new(config.limits.clone()),
+        reader: Reader::new(config.limits),
         files: file::FileWorker::new(config.max_record, &config.filter),
         buffer: RowBuffer { bounded: Some((config.memory / jobs, spill)), ..RowBuffer::default() },
     };

@@ -3,7 +3,7 @@
 //! In: a case's tables and query files. Out: views, findings, results. [`header`] reads front matter and [`params`] its
 //! parameters, [`library`] holds the files, [`guard`] decides what is run and how it is spelled, [`engine`] runs it,
 //! [`run`] puts both to work on a case, [`findings`] holds the contract of detect and review queries, [`testfile`] and
-//! [`check`] test query files. All that needs more than one record is SQL in here, and none of it is Rust.
+//! [`check`] test query files, [`docs`] describes them. All that needs more than one record is SQL in here, and none of it is Rust.
 
 pub mod header;
 pub mod params;
@@ -16,3 +16,4 @@ pub mod guard;
 pub mod run;
 pub mod testfile;
 pub mod check;
+pub mod docs;

@@ -104,7 +104,6 @@ macro_rules! define_builder {
         impl EventsBuilder {
             /// Appends one row. Columns without a value are not touched: their NULLs are filled in later, many at once,
             /// because about half of all values are NULL.
-            #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
             pub fn push(&mut self, row: &Row<'_>) {
                 let mut columns = Columns::new(row);
                 $(
@@ -123,7 +122,6 @@ macro_rules! define_builder {
             ///
             /// # Errors
             /// When a row has text that is not UTF-8, which only a damaged run on disk can have.
-            #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
             pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
                 let rows = std::mem::take(&mut self.rows);
                 $(
@@ -183,7 +181,6 @@ macro_rules! define_reader {
     ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
         /// The row `row` of a batch of the events table as an event without child rows. Columns that the batch has not,
         /// or has with another type, are NULL.
-        #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
         pub fn event_at(batch: &RecordBatch, row: usize) -> Event<'_> {
             let mut event = Event::default();
             $(

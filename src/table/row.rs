@@ -133,7 +133,6 @@ macro_rules! get {
 macro_rules! define_codec {
     ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
         /// Appends `event` to `buffer` as one row. Its `event_id` and `event_time` must be set.
-        #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
         pub fn encode(event: &Event<'_>, buffer: &mut Vec<u8>) {
             let is_kms = event.event_source.as_deref() == Some(KMS);
             buffer.push(if is_kms { IS_KMS } else { 0 } | if has_children(event) { HAS_CHILDREN } else { 0 });
@@ -160,7 +159,6 @@ macro_rules! define_codec {
 
         impl<'a> Row<'a> {
             /// The event again, borrowing from the row.
-            #[expect(clippy::too_many_lines, reason = "one line per column after expansion")]
             pub fn decode(&self) -> Event<'a> {
                 let mut input = In(self.0);
                 input.take(HEADER);

@@ -1,8 +1,8 @@
 //! Sorting and deduplicating any number of rows in bounded memory.
 //!
 //! In: rows in any order, from any number of threads ([`Rows`], one per thread). Out: one stream in the order of the events
-//! table without repeated deliveries ([`Merge`]). Rows that exceed the memory bound are written to disk as sorted runs and
-//! merged, at most [`FAN_IN`] at a time. The answer does not depend on which thread had which rows, because the order is
+//! table without repeated deliveries ([`merge`]). Rows that exceed the memory bound are written to disk as sorted runs and
+//! merged, at most `FAN_IN` at a time. The answer does not depend on which thread had which rows, because the order is
 //! total and ends in the provenance.
 
 use crate::error::{Error, Result};
