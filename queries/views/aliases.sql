@@ -1,6 +1,6 @@
 -- title: Alias history
 -- description: What each alias meant and when: one row per alias and stretch of time in which it named one key. A stretch begins with CreateAlias or UpdateAlias, or where a call by the alias reached another key than before. UpdateAlias does not log the previous key, so it is rebuilt from what came before.
--- reads: events, repeated_copies
+-- reads: events, repeated_copies, alias_sightings
 -- column: alias_name: The alias, such as `alias/app`.
 -- column: alias_account_id: Its account, which is also its key's.
 -- column: alias_region: Its Region.
@@ -19,14 +19,13 @@
 -- column: previous_last_epoch: Last evidence for the previous key, in seconds.
 -- column: removed_epoch: When DeleteAlias came between the previous key and this one.
 -- column: is_current: Nothing in the evidence ended the stretch.
-WITH alias_rows AS (
+WITH alias_changes AS (
   SELECT
     e.alias_name,
     COALESCE(e.target_key_arn, e.key_arn) AS step_key,
     e.account_id,
     e.region,
     e.event_name,
-    e.action_class,
     e.event_epoch,
     e.event_time,
     e.event_id,
@@ -35,26 +34,24 @@ WITH alias_rows AS (
   ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.outcome = 'ok'
+    AND e.action_class = 'alias'
+    AND e.event_name IN ('CreateAlias', 'UpdateAlias', 'DeleteAlias')
     AND e.alias_name IS NOT NULL
-    AND e.event_name NOT IN ('ReEncrypt', 'ReplicateKey')
 ), seen_hours AS (
   SELECT
     h.alias_name,
-    SPLIT_PART(h.step_key, ':', 5) AS alias_account_id,
-    SPLIT_PART(h.step_key, ':', 4) AS alias_region,
-    h.step_key,
+    SPLIT_PART(h.key_arn, ':', 5) AS alias_account_id,
+    SPLIT_PART(h.key_arn, ':', 4) AS alias_region,
+    h.key_arn AS step_key,
     'observed' AS kind,
-    MIN(h.event_epoch) AS first_epoch,
-    MAX(h.event_epoch) AS last_epoch,
-    MIN(h.event_time) AS first_time,
-    MAX(h.event_time) AS last_time,
-    CAST(COUNT(*) AS BIGINT) AS uses,
-    MIN(h.principal) AS step_by,
-    MIN(h.event_id) AS step_event_id
-  FROM alias_rows AS h
-  WHERE h.action_class <> 'alias'
-    AND h.step_key IS NOT NULL
-  GROUP BY h.alias_name, h.step_key, h.event_epoch - (h.event_epoch % 3600)
+    h.first_epoch,
+    h.last_epoch,
+    h.first_time,
+    h.last_time,
+    h.use_count AS uses,
+    h.principal AS step_by,
+    h.event_id AS step_event_id
+  FROM alias_sightings AS h
 ), change_steps AS (
   SELECT
     c.alias_name,
@@ -69,8 +66,7 @@ WITH alias_rows AS (
     CAST(0 AS BIGINT) AS uses,
     c.principal AS step_by,
     c.event_id AS step_event_id
-  FROM alias_rows AS c
-  WHERE c.event_name IN ('CreateAlias', 'UpdateAlias', 'DeleteAlias')
+  FROM alias_changes AS c
 ), steps AS (
   SELECT s.alias_name, s.alias_account_id, s.alias_region, s.step_key, s.kind, 4 AS kind_order, s.first_epoch, s.last_epoch, s.first_time, s.last_time,
          s.uses, s.step_by, s.step_event_id

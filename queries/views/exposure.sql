@@ -1,6 +1,7 @@
 -- title: Exposed data
 -- description: Which data each principal could open: one row per principal, kind of data, resource and key, from successful operations that gave plaintext. Decrypt and its like open existing data; GenerateDataKey gives a new key, so it tells of data written. A data key is cached, so no later event does not mean no later reading.
 -- reads: events, repeated_copies
+-- partition: principal
 -- column: principal: Canonical principal.
 -- column: context_class: Kind of data that the encryption context names; `none` when the call had no context.
 -- column: context_resource: The resource the context names; NULL when it names none.
@@ -12,7 +13,6 @@
 -- column: via_count: Calls that an AWS service made for the principal.
 -- column: via: The service; of several, the first in alphabetical order.
 -- column: attested_count: Calls with an attestation document, whose plaintext only an enclave could read.
--- column: source_ip_count: Distinct source addresses.
 -- column: first_opened_time: First call that opened existing data.
 -- column: last_opened_time: Last call that opened existing data.
 -- column: first_time: First call of either kind.
@@ -26,7 +26,6 @@ WITH revealing_calls AS (
     e.key_account_id,
     e.event_time,
     e.via,
-    e.source_ip,
     CASE WHEN e.event_name LIKE 'GenerateDataKey%' THEN 0 ELSE 1 END AS is_opening,
     CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call,
     CASE WHEN e.attested THEN 1 ELSE 0 END AS is_attested
@@ -49,7 +48,6 @@ SELECT
   CAST(COUNT(CASE WHEN c.is_direct_call = 0 THEN 1 END) AS BIGINT) AS via_count,
   MIN(c.via) AS via,
   CAST(COUNT(CASE WHEN c.is_attested = 1 THEN 1 END) AS BIGINT) AS attested_count,
-  CAST(COUNT(DISTINCT c.source_ip) AS BIGINT) AS source_ip_count,
   MIN(CASE WHEN c.is_opening = 1 THEN c.event_time END) AS first_opened_time,
   MAX(CASE WHEN c.is_opening = 1 THEN c.event_time END) AS last_opened_time,
   MIN(c.event_time) AS first_time,

@@ -1,6 +1,6 @@
 -- title: KMS keys
 -- description: One row per key that the evidence names: what it is, who made it, when and by how many it was used, and the last state change seen. The state is a hint: what happened before the evidence or was never logged is not in it.
--- reads: events, repeated_copies
+-- reads: events, key_use_days, aliases
 -- column: key_arn: Canonical ARN of the key.
 -- column: key_account_id: The account that owns the key.
 -- column: key_region: The Region in the ARN.
@@ -38,61 +38,27 @@
 -- column: sole_user: The principal that used the key, when there was only one.
 -- column: user_account_count: Accounts whose principals used the key.
 -- column: principal_count: Principals with any event about the key.
-WITH key_rows AS (
-  SELECT
-    e.key_arn,
-    e.event_time,
-    e.event_epoch,
-    e.action_class,
-    e.outcome,
-    e.principal,
-    e.principal_account_id,
-    CASE WHEN e.action_class = 'crypto' AND e.outcome = 'ok' AND NOT COALESCE(e.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
-    CASE WHEN e.reveals_plaintext THEN 1 ELSE 0 END AS is_reveal,
-    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
-  FROM events AS e
-  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
-  WHERE e.event_source = 'kms.amazonaws.com'
-    AND e.key_arn IS NOT NULL
-  UNION ALL
-  SELECT
-    t.target_key_arn AS key_arn,
-    t.event_time,
-    t.event_epoch,
-    t.action_class,
-    t.outcome,
-    t.principal,
-    t.principal_account_id,
-    CASE WHEN t.outcome = 'ok' AND NOT COALESCE(t.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
-    0 AS is_reveal,
-    CASE WHEN t.is_direct THEN 1 ELSE 0 END AS is_direct_call
-  FROM events AS t
-  ANTI JOIN repeated_copies AS d ON d.repeated_id = t.event_id
-  WHERE t.event_source = 'kms.amazonaws.com'
-    AND t.event_name = 'ReEncrypt'
-    AND t.target_key_arn IS NOT NULL
-    AND (t.target_key_arn IS DISTINCT FROM t.key_arn)
-), key_totals AS (
+WITH key_sums AS (
   SELECT
     a.key_arn AS total_key,
-    MIN(a.event_time) AS first_time,
-    MAX(a.event_time) AS last_time,
-    MIN(CASE WHEN a.is_use = 1 THEN a.event_time END) AS first_use_time,
-    MAX(CASE WHEN a.is_use = 1 THEN a.event_time END) AS last_use_time,
-    MIN(CASE WHEN a.is_use = 1 THEN a.event_epoch END) AS first_use_epoch,
-    MAX(CASE WHEN a.is_use = 1 THEN a.event_epoch END) AS last_use_epoch,
-    CAST(COUNT(*) AS BIGINT) AS event_count,
-    CAST(COUNT(CASE WHEN a.is_use = 1 THEN 1 END) AS BIGINT) AS use_count,
-    CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_reveal = 1 THEN 1 END) AS BIGINT) AS reveal_count,
-    CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_direct_call = 1 THEN 1 END) AS BIGINT) AS direct_use_count,
-    CAST(COUNT(CASE WHEN a.outcome = 'ok' AND a.action_class NOT IN ('crypto', 'read', 'unknown') THEN 1 END) AS BIGINT) AS admin_count,
-    CAST(COUNT(CASE WHEN a.outcome = 'denied' THEN 1 END) AS BIGINT) AS denied_count,
-    CAST(COUNT(CASE WHEN a.outcome = 'failed' THEN 1 END) AS BIGINT) AS failed_count,
-    CAST(COUNT(DISTINCT CASE WHEN a.is_use = 1 THEN a.principal END) AS BIGINT) AS user_count,
-    MIN(CASE WHEN a.is_use = 1 THEN a.principal END) AS first_user,
-    CAST(COUNT(DISTINCT CASE WHEN a.is_use = 1 THEN a.principal_account_id END) AS BIGINT) AS user_account_count,
+    MIN(a.first_time) AS first_time,
+    MAX(a.last_time) AS last_time,
+    MIN(a.first_use_time) AS first_use_time,
+    MAX(a.last_use_time) AS last_use_time,
+    MIN(a.first_use_epoch) AS first_use_epoch,
+    MAX(a.last_use_epoch) AS last_use_epoch,
+    CAST(SUM(a.event_count) AS BIGINT) AS event_count,
+    CAST(SUM(a.use_count) AS BIGINT) AS use_count,
+    CAST(SUM(a.reveal_count) AS BIGINT) AS reveal_count,
+    CAST(SUM(a.direct_use_count) AS BIGINT) AS direct_use_count,
+    CAST(SUM(a.admin_count) AS BIGINT) AS admin_count,
+    CAST(SUM(a.denied_count) AS BIGINT) AS denied_count,
+    CAST(SUM(a.failed_count) AS BIGINT) AS failed_count,
+    CAST(COUNT(DISTINCT CASE WHEN a.use_count > 0 THEN a.principal END) AS BIGINT) AS user_count,
+    MIN(CASE WHEN a.use_count > 0 THEN a.principal END) AS first_user,
+    CAST(COUNT(DISTINCT CASE WHEN a.use_count > 0 THEN a.principal_account_id END) AS BIGINT) AS user_account_count,
     CAST(COUNT(DISTINCT a.principal) AS BIGINT) AS principal_count
-  FROM key_rows AS a
+  FROM key_use_days AS a
   GROUP BY a.key_arn
 ), creation_rows AS (
   SELECT
@@ -149,13 +115,8 @@ WITH key_rows AS (
   FROM ranked_states AS z
   WHERE z.state_no = 1
 ), alias_pairs AS (
-  SELECT DISTINCT COALESCE(l.target_key_arn, l.key_arn) AS alias_key, l.alias_name
-  FROM events AS l
-  WHERE l.event_source = 'kms.amazonaws.com'
-    AND l.outcome = 'ok'
-    AND l.event_name <> 'ReEncrypt'
-    AND l.alias_name IS NOT NULL
-    AND l.key_arn IS NOT NULL
+  SELECT DISTINCT l.key_arn AS alias_key, l.alias_name
+  FROM aliases AS l
 ), alias_ranks AS (
   SELECT
     b.alias_key,
@@ -185,7 +146,7 @@ WITH key_rows AS (
     k.first_time, k.last_time, k.first_use_time, k.last_use_time, k.first_use_epoch, k.last_use_epoch,
     k.event_count, k.use_count, k.reveal_count, k.direct_use_count, k.admin_count, k.denied_count, k.failed_count,
     k.user_count, k.first_user, k.user_account_count, k.principal_count
-  FROM key_totals AS k
+  FROM key_sums AS k
 )
 SELECT
   m.total_key AS key_arn,

@@ -1,6 +1,7 @@
 -- title: Principals
 -- description: One row per principal with KMS events: how much it used and administered, on how many keys, from how many places, and how often it was refused. Sessions of one role are one principal.
 -- reads: events, repeated_copies
+-- partition: principal
 -- column: principal: Canonical principal.
 -- column: principal_type: CloudTrail's identity type; of several, the first in alphabetical order.
 -- column: principal_account_id: The principal's account; NULL for AWS services.

@@ -1,7 +1,7 @@
 -- title: Principal refused across many actions or keys
 -- severity: medium
 -- attack: T1526, T1580
--- description: Within a quarter of an hour a principal was refused for many different KMS actions or on many different keys, or asked for keys that do not exist. That is how a stolen credential finds out what it can do. What the principal did get as plaintext in the same time is told beside it.
+-- description: Within a quarter of an hour a principal was refused for many different KMS actions or on many different keys, or asked for keys that do not exist. That is how a stolen credential finds out what it can do.
 -- false-positives: Broken infrastructure code, and roles that lost a policy. AWS Config's denied Decrypt calls on Lambda environments, services' own principals and service-linked roles are left out.
 -- blind-spots: A denied cross-account call is logged only in the caller's account, so the owner of a key never sees foreign probing. A denial whose message names no key counts only by action.
 -- reads: events
@@ -171,21 +171,6 @@ WITH refused_calls AS (
     STRING_AGG(o.refused_action, ',') AS refused_actions
   FROM spree_actions AS o
   GROUP BY o.action_principal, o.action_spree_no
-), successes AS (
-  SELECT
-    r.principal AS success_principal,
-    r.spree_no AS success_spree_no,
-    CAST(COUNT(*) AS BIGINT) AS reveal_count
-  FROM sprees AS r
-  JOIN events AS u ON u.principal = r.principal
-  WHERE u.event_source = 'kms.amazonaws.com'
-    AND u.reveals_plaintext
-    AND u.is_direct
-    AND u.outcome = 'ok'
-    AND NOT COALESCE(u.is_dry_run, FALSE)
-    AND u.event_epoch >= r.first_epoch
-    AND u.event_epoch <= r.last_epoch
-  GROUP BY r.principal, r.spree_no
 )
 SELECT
   y.first_time,
@@ -200,17 +185,14 @@ SELECT
   y.principal || ' was refused ' || CAST(y.event_count AS STRING) || ' times within ' || CAST(y.last_epoch - y.first_epoch AS STRING)
     || ' seconds (different actions: ' || CAST(y.refused_action_count AS STRING) || ', such as ' || y.first_action
     || '; different keys: ' || CAST(y.refused_key_count AS STRING) || '; calls for keys that do not exist: '
-    || CAST(y.missing_key_count AS STRING) || ')'
-    || CASE WHEN d.reveal_count > 0 THEN '; direct calls that gave it plaintext in the same time: ' || CAST(d.reveal_count AS STRING) || '.' ELSE '.' END AS summary,
+    || CAST(y.missing_key_count AS STRING) || ').' AS summary,
   h.event_ids,
   y.refused_action_count,
   y.refused_key_count,
   y.missing_key_count,
   k.refused_actions,
-  COALESCE(d.reveal_count, 0) AS reveal_count,
   y.via
 FROM sprees AS y
 JOIN spree_ids AS h ON h.id_principal = y.principal AND h.id_spree_no = y.spree_no
 JOIN action_lists AS k ON k.action_principal = y.principal AND k.action_spree_no = y.spree_no
-LEFT JOIN successes AS d ON d.success_principal = y.principal AND d.success_spree_no = y.spree_no
 ORDER BY first_time, principal, last_time

@@ -4,47 +4,19 @@
 -- description: A principal opened much more in a short time than it ever does: in an hour more than its own median allows, or, where the evidence is too short for a baseline, more than an absolute number in ten minutes. Bulk decryption is what theft of data at rest looks like in KMS. High when at least half of the calls were direct (the plaintext went to the caller itself) or when the principal is new.
 -- false-positives: Batch jobs, restores, log re-ingestion, S3 inventory scans and cache flushes; a job that runs often enough is its own baseline. Services' own principals and service-linked roles are left out, and so are data keys that a service asked for in order to write.
 -- blind-spots: With S3 Bucket Keys one Decrypt opens many objects, so the volume hides. A burst that fills more than half of a principal's active hours becomes its baseline. Median and deviation include the burst itself.
--- reads: events, repeated_copies
+-- reads: events, repeated_copies, reveal_slots, principals
 -- params: min_count = 50, min_score = 6.0, window_seconds = 3600, min_active_hours = 24, min_active_days = 7, no_baseline_count = 200, no_baseline_seconds = 600, new_principal_days = 7
--- partition: principal
-WITH revealing_calls AS (
-  SELECT
-    e.principal,
-    e.event_name AS operation,
-    e.event_epoch - (e.event_epoch % 3600) AS hour_epoch,
-    e.event_epoch,
-    e.event_time,
-    e.event_id,
-    e.account_id,
-    e.region,
-    e.key_arn,
-    e.source_ip,
-    e.context_resource,
-    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
-  FROM events AS e
-  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
-  WHERE e.event_source = 'kms.amazonaws.com'
-    AND e.reveals_plaintext
-    AND e.outcome = 'ok'
-    AND NOT COALESCE(e.is_dry_run, FALSE)
-    AND e.principal NOT LIKE 'service:%'
-    AND e.principal NOT LIKE '%:role/aws-service-role/%'
-    AND (e.is_direct OR e.event_name NOT LIKE 'GenerateDataKey%')
-), first_sightings AS (
-  SELECT
-    f.principal AS seen_principal,
-    MIN(f.event_epoch) AS seen_epoch
-  FROM events AS f
-  WHERE f.event_source = 'kms.amazonaws.com'
-  GROUP BY f.principal
+WITH slots AS (
+  SELECT c.principal, c.operation, c.slot_epoch, c.call_count AS n
+  FROM reveal_slots AS c
 ), active_hours AS (
   SELECT
-    c.principal,
-    c.operation,
-    c.hour_epoch,
-    CAST(COUNT(*) AS BIGINT) AS n
-  FROM revealing_calls AS c
-  GROUP BY c.principal, c.operation, c.hour_epoch
+    h.principal,
+    h.operation,
+    h.slot_epoch - (h.slot_epoch % 3600) AS hour_epoch,
+    CAST(SUM(h.n) AS BIGINT) AS n
+  FROM slots AS h
+  GROUP BY h.principal, h.operation, h.slot_epoch - (h.slot_epoch % 3600)
 ), medians AS (
   SELECT
     a.principal AS med_principal,
@@ -99,41 +71,100 @@ WITH revealing_calls AS (
     END AS needed,
     CASE WHEN l.has_baseline = 1 THEN l.window_seconds ELSE l.no_baseline_seconds END AS window_seconds
   FROM baselines AS l
-), hour_neighbors AS (
+), slot_steps AS (
+  -- First by slots of ten minutes, as an upper bound, so that only what can hold a burst is looked at by the second.
+  SELECT i.principal, i.operation, i.slot_epoch AS step_epoch, i.n AS change, i.n AS started
+  FROM slots AS i
+  UNION ALL
+  SELECT o.principal, o.operation, o.slot_epoch + t.window_seconds + 600 AS step_epoch, -o.n AS change, CAST(0 AS BIGINT) AS started
+  FROM slots AS o
+  JOIN limits AS t ON t.base_principal = o.principal AND t.base_operation = o.operation
+), slot_totals AS (
   SELECT
-    g.principal,
-    g.operation,
-    g.hour_epoch,
-    g.n,
-    LAG(g.hour_epoch) OVER (PARTITION BY g.principal, g.operation ORDER BY g.hour_epoch) AS hour_before,
-    LAG(g.n) OVER (PARTITION BY g.principal, g.operation ORDER BY g.hour_epoch) AS n_before,
-    LEAD(g.hour_epoch) OVER (PARTITION BY g.principal, g.operation ORDER BY g.hour_epoch) AS hour_after,
-    LEAD(g.n) OVER (PARTITION BY g.principal, g.operation ORDER BY g.hour_epoch) AS n_after
-  FROM active_hours AS g
-), busy_hours AS (
-  -- A window of at most an hour touches two hours: only hours that reach the limit with their neighbors can hold a burst.
+    x.principal,
+    x.operation,
+    x.step_epoch,
+    CAST(SUM(x.change) AS BIGINT) AS change,
+    CAST(SUM(x.started) AS BIGINT) AS started
+  FROM slot_steps AS x
+  GROUP BY x.principal, x.operation, x.step_epoch
+), slot_levels AS (
   SELECT
-    h.principal AS busy_principal,
-    h.operation AS busy_operation,
-    h.hour_epoch AS busy_hour,
-    t.needed,
-    t.window_seconds
-  FROM hour_neighbors AS h
-  JOIN limits AS t ON t.base_principal = h.principal AND t.base_operation = h.operation
-  WHERE h.n
-        + CASE WHEN h.hour_before = h.hour_epoch - 3600 THEN h.n_before ELSE 0 END
-        + CASE WHEN h.hour_after = h.hour_epoch + 3600 THEN h.n_after ELSE 0 END >= t.needed
+    q.principal,
+    q.operation,
+    q.step_epoch,
+    q.started,
+    CAST(SUM(q.change) OVER (PARTITION BY q.principal, q.operation ORDER BY q.step_epoch
+                             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS in_window
+  FROM slot_totals AS q
+), slot_marks AS (
+  SELECT
+    m.principal,
+    m.operation,
+    m.step_epoch,
+    -m.step_epoch AS negative_epoch,
+    u.needed,
+    u.window_seconds,
+    CASE WHEN m.in_window >= u.needed THEN m.step_epoch ELSE 9999999999 END AS full_epoch
+  FROM slot_levels AS m
+  JOIN limits AS u ON u.base_principal = m.principal AND u.base_operation = m.operation
+  WHERE m.started > 0
+), slot_reaches AS (
+  SELECT
+    j.principal,
+    j.operation,
+    j.step_epoch,
+    j.needed,
+    j.window_seconds,
+    MIN(j.full_epoch) OVER (PARTITION BY j.principal, j.operation ORDER BY j.negative_epoch
+                            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS next_full_epoch
+  FROM slot_marks AS j
+), busy_slots AS (
+  SELECT
+    z.principal AS busy_principal,
+    z.operation AS busy_operation,
+    z.step_epoch AS busy_slot,
+    z.needed,
+    z.window_seconds
+  FROM slot_reaches AS z
+  WHERE z.next_full_epoch - z.step_epoch <= z.window_seconds + 600
+), revealing_calls AS (
+  SELECT
+    r.principal AS call_principal,
+    r.event_name AS call_operation,
+    r.event_epoch - (r.event_epoch % 600) AS call_slot,
+    r.event_epoch,
+    r.event_time,
+    r.event_id,
+    r.account_id,
+    r.region,
+    r.key_arn,
+    r.source_ip,
+    r.context_resource,
+    CASE WHEN r.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS r
+  ANTI JOIN repeated_copies AS d ON d.repeated_id = r.event_id
+  WHERE r.event_source = 'kms.amazonaws.com'
+    AND r.reveals_plaintext
+    AND r.outcome = 'ok'
+    AND NOT COALESCE(r.is_dry_run, FALSE)
+    AND (r.is_direct OR r.event_name NOT LIKE 'GenerateDataKey%')
+), busy_calls AS (
+  SELECT
+    v.call_principal AS principal, v.call_operation AS operation, v.event_epoch, v.event_time, v.event_id, v.account_id, v.region,
+    v.key_arn, v.source_ip, v.context_resource, v.is_direct_call, y.needed, y.window_seconds
+  FROM revealing_calls AS v
+  JOIN busy_slots AS y ON y.busy_principal = v.call_principal AND y.busy_operation = v.call_operation AND y.busy_slot = v.call_slot
 ), busy_seconds AS (
   SELECT
     w.principal,
     w.operation,
     w.event_epoch AS second_epoch,
-    y.needed,
-    y.window_seconds,
+    w.needed,
+    w.window_seconds,
     CAST(COUNT(*) AS BIGINT) AS n
-  FROM revealing_calls AS w
-  JOIN busy_hours AS y ON y.busy_principal = w.principal AND y.busy_operation = w.operation AND y.busy_hour = w.hour_epoch
-  GROUP BY w.principal, w.operation, w.event_epoch, y.needed, y.window_seconds
+  FROM busy_calls AS w
+  GROUP BY w.principal, w.operation, w.event_epoch, w.needed, w.window_seconds
 ), steps AS (
   -- A call counts from its second until the window has passed over it.
   SELECT i.principal, i.operation, i.second_epoch AS step_epoch, i.needed, i.window_seconds, i.n AS change, i.n AS started
@@ -228,7 +259,7 @@ WITH revealing_calls AS (
     c.context_resource,
     c.is_direct_call,
     CAST(ROW_NUMBER() OVER (PARTITION BY c.principal, c.operation, d.burst_no ORDER BY c.event_epoch, c.event_id) AS BIGINT) AS call_no
-  FROM revealing_calls AS c
+  FROM busy_calls AS c
   JOIN burst_seconds AS d ON d.burst_principal = c.principal AND d.burst_operation = c.operation AND d.burst_second = c.event_epoch
 ), bursts AS (
   SELECT
@@ -273,14 +304,14 @@ WITH revealing_calls AS (
     CAST(FLOOR(i.med) AS BIGINT) AS usual_hourly_count,
     CAST(FLOOR(0.6745 * (g.peak_count - i.med) / NULLIF(i.spread, 0)) AS BIGINT) AS robust_score,
     CASE
-      WHEN j.seen_epoch - k.first_epoch >= l.new_principal_days * 86400
-       AND g.first_epoch - j.seen_epoch < l.new_principal_days * 86400 THEN 1
+      WHEN j.first_epoch - k.first_epoch >= l.new_principal_days * 86400
+       AND g.first_epoch - j.first_epoch < l.new_principal_days * 86400 THEN 1
       ELSE 0
     END AS is_new
   FROM bursts AS g
   JOIN burst_ids AS h ON h.id_principal = g.principal AND h.id_operation = g.operation AND h.id_burst_no = g.burst_no
   JOIN limits AS i ON i.base_principal = g.principal AND i.base_operation = g.operation
-  JOIN first_sightings AS j ON j.seen_principal = g.principal
+  JOIN principals AS j ON j.principal = g.principal
   CROSS JOIN evidence AS k
   CROSS JOIN params AS l
 )

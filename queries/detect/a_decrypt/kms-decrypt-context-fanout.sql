@@ -4,28 +4,129 @@
 -- description: Within a short window one principal opened many different secrets, parameters, S3 objects or disks, or used many different keys, as told by the encryption contexts of its successful decryptions. Opening everything once is how stores of secrets are emptied; an application opens the same few things again and again.
 -- false-positives: Secret-rotation functions, External Secrets operators, backup and migration roles: raise the threshold for their class. Services' own principals, service-linked roles and EC2's infrastructure role are left out.
 -- blind-spots: Calls without an encryption context count only by key. With S3 Bucket Keys the context names the bucket, not the object. Disks that EC2 attaches for the principal are opened by EC2's infrastructure role.
--- reads: events, repeated_copies
+-- reads: events, repeated_copies, reveal_slots
 -- params: secret_count = 15, secret_seconds = 600, parameter_count = 25, parameter_seconds = 3600, object_count = 300, object_seconds = 600, disk_count = 5, disk_seconds = 3600, key_count = 5, key_seconds = 600
--- partition: principal
-WITH opening_calls AS (
+WITH kind_slots AS (
+  SELECT a.principal, 'secrets' AS kind, a.slot_epoch, a.secret_count AS n
+  FROM reveal_slots AS a
+  WHERE a.operation NOT LIKE 'GenerateDataKey%'
+    AND a.secret_count > 0
+  UNION ALL
+  SELECT b.principal, 'parameters' AS kind, b.slot_epoch, b.parameter_count AS n
+  FROM reveal_slots AS b
+  WHERE b.operation NOT LIKE 'GenerateDataKey%'
+    AND b.parameter_count > 0
+  UNION ALL
+  SELECT c.principal, 'S3 objects' AS kind, c.slot_epoch, c.object_count AS n
+  FROM reveal_slots AS c
+  WHERE c.operation NOT LIKE 'GenerateDataKey%'
+    AND c.object_count > 0
+  UNION ALL
+  SELECT d.principal, 'disks' AS kind, d.slot_epoch, d.disk_count AS n
+  FROM reveal_slots AS d
+  WHERE d.operation NOT LIKE 'GenerateDataKey%'
+    AND d.disk_count > 0
+  UNION ALL
+  SELECT e.principal, 'keys' AS kind, e.slot_epoch, e.key_count AS n
+  FROM reveal_slots AS e
+  WHERE e.operation NOT LIKE 'GenerateDataKey%'
+    AND e.key_count > 0
+), limits AS (
   SELECT
-    e.principal,
-    e.event_epoch,
-    e.event_time,
-    e.event_id,
-    e.account_id,
-    e.region,
-    e.key_arn,
-    e.source_ip,
-    e.via,
-    e.context_resource,
-    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call,
+    l.principal,
+    l.kind,
+    l.slot_epoch,
+    l.n,
+    CASE
+      WHEN l.kind = 'secrets' THEN p.secret_count
+      WHEN l.kind = 'parameters' THEN p.parameter_count
+      WHEN l.kind = 'S3 objects' THEN p.object_count
+      WHEN l.kind = 'disks' THEN p.disk_count
+      ELSE p.key_count
+    END AS needed,
+    CASE
+      WHEN l.kind = 'secrets' THEN p.secret_seconds
+      WHEN l.kind = 'parameters' THEN p.parameter_seconds
+      WHEN l.kind = 'S3 objects' THEN p.object_seconds
+      WHEN l.kind = 'disks' THEN p.disk_seconds
+      ELSE p.key_seconds
+    END AS window_seconds
+  FROM kind_slots AS l
+  CROSS JOIN params AS p
+  WHERE l.principal NOT LIKE '%/aws:ec2-infrastructure%'
+), slot_steps AS (
+  -- First by slots of ten minutes, as an upper bound, so that only what can hold a spree is looked at by the second.
+  SELECT i.principal, i.kind, i.slot_epoch AS step_epoch, i.needed, i.window_seconds, i.n AS change, i.n AS started
+  FROM limits AS i
+  UNION ALL
+  SELECT o.principal, o.kind, o.slot_epoch + o.window_seconds + 600 AS step_epoch, o.needed, o.window_seconds, -o.n AS change,
+         CAST(0 AS BIGINT) AS started
+  FROM limits AS o
+), slot_totals AS (
+  SELECT
+    x.principal,
+    x.kind,
+    x.step_epoch,
+    x.needed,
+    x.window_seconds,
+    CAST(SUM(x.change) AS BIGINT) AS change,
+    CAST(SUM(x.started) AS BIGINT) AS started
+  FROM slot_steps AS x
+  GROUP BY x.principal, x.kind, x.step_epoch, x.needed, x.window_seconds
+), slot_levels AS (
+  SELECT
+    q.principal,
+    q.kind,
+    q.step_epoch,
+    q.needed,
+    q.window_seconds,
+    q.started,
+    CAST(SUM(q.change) OVER (PARTITION BY q.principal, q.kind ORDER BY q.step_epoch
+                             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS in_window
+  FROM slot_totals AS q
+), slot_marks AS (
+  SELECT
+    m.principal,
+    m.kind,
+    m.step_epoch,
+    -m.step_epoch AS negative_epoch,
+    m.needed,
+    m.window_seconds,
+    CASE WHEN m.in_window >= m.needed THEN m.step_epoch ELSE 9999999999 END AS full_epoch
+  FROM slot_levels AS m
+  WHERE m.started > 0
+), slot_reaches AS (
+  SELECT
+    j.principal,
+    j.kind,
+    j.step_epoch,
+    j.needed,
+    j.window_seconds,
+    MIN(j.full_epoch) OVER (PARTITION BY j.principal, j.kind ORDER BY j.negative_epoch
+                            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS next_full_epoch
+  FROM slot_marks AS j
+), busy_slots AS (
+  SELECT
+    z.principal AS busy_principal,
+    z.kind AS busy_kind,
+    z.step_epoch AS busy_slot,
+    z.needed,
+    z.window_seconds
+  FROM slot_reaches AS z
+  WHERE z.next_full_epoch - z.step_epoch <= z.window_seconds + 600
+), opening_calls AS (
+  SELECT
+    e.principal AS call_principal,
+    e.event_epoch - (e.event_epoch % 600) AS call_slot,
     CASE
       WHEN e.context_class = 'secret' THEN 'secrets'
       WHEN e.context_class = 'parameter' THEN 'parameters'
       WHEN e.context_class = 's3_object' THEN 'S3 objects'
-      WHEN e.context_class IN ('ebs_volume', 'ebs_snapshot', 'rds') THEN 'disks'
-    END AS thing_kind
+      ELSE 'disks'
+    END AS call_kind,
+    e.context_resource AS thing,
+    e.event_epoch, e.event_time, e.event_id, e.account_id, e.region, e.key_arn, e.source_ip, e.via,
+    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
   FROM events AS e
   ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
@@ -33,64 +134,39 @@ WITH opening_calls AS (
     AND e.event_name NOT LIKE 'GenerateDataKey%'
     AND e.outcome = 'ok'
     AND NOT COALESCE(e.is_dry_run, FALSE)
-    AND e.principal NOT LIKE 'service:%'
-    AND e.principal NOT LIKE '%:role/aws-service-role/%'
-    AND e.principal NOT LIKE '%/aws:ec2-infrastructure%'
-), openings AS (
-  SELECT
-    c.principal, c.thing_kind AS kind, c.context_resource AS thing, c.event_epoch, c.event_time, c.event_id, c.account_id, c.region,
-    c.key_arn, c.source_ip, c.via, c.is_direct_call
-  FROM opening_calls AS c
-  WHERE c.thing_kind IS NOT NULL
-    AND c.context_resource IS NOT NULL
+    AND e.context_class IN ('secret', 'parameter', 's3_object', 'ebs_volume', 'ebs_snapshot', 'rds')
+    AND e.context_resource IS NOT NULL
   UNION ALL
   SELECT
-    k.principal, 'keys' AS kind, k.key_arn AS thing, k.event_epoch, k.event_time, k.event_id, k.account_id, k.region,
-    k.key_arn, k.source_ip, k.via, k.is_direct_call
-  FROM opening_calls AS k
-  WHERE k.key_arn IS NOT NULL
-), thing_totals AS (
+    k.principal AS call_principal,
+    k.event_epoch - (k.event_epoch % 600) AS call_slot,
+    'keys' AS call_kind,
+    k.key_arn AS thing,
+    k.event_epoch, k.event_time, k.event_id, k.account_id, k.region, k.key_arn, k.source_ip, k.via,
+    CASE WHEN k.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS k
+  ANTI JOIN repeated_copies AS d ON d.repeated_id = k.event_id
+  WHERE k.event_source = 'kms.amazonaws.com'
+    AND k.reveals_plaintext
+    AND k.event_name NOT LIKE 'GenerateDataKey%'
+    AND k.outcome = 'ok'
+    AND NOT COALESCE(k.is_dry_run, FALSE)
+    AND k.key_arn IS NOT NULL
+), openings AS (
   SELECT
-    o.principal AS total_principal,
-    o.kind AS total_kind,
-    CAST(COUNT(DISTINCT o.thing) AS BIGINT) AS thing_count
-  FROM openings AS o
-  GROUP BY o.principal, o.kind
-), limited_totals AS (
-  SELECT
-    t.total_principal,
-    t.total_kind,
-    t.thing_count,
-    CASE
-      WHEN t.total_kind = 'secrets' THEN p.secret_count
-      WHEN t.total_kind = 'parameters' THEN p.parameter_count
-      WHEN t.total_kind = 'S3 objects' THEN p.object_count
-      WHEN t.total_kind = 'disks' THEN p.disk_count
-      ELSE p.key_count
-    END AS needed,
-    CASE
-      WHEN t.total_kind = 'secrets' THEN p.secret_seconds
-      WHEN t.total_kind = 'parameters' THEN p.parameter_seconds
-      WHEN t.total_kind = 'S3 objects' THEN p.object_seconds
-      WHEN t.total_kind = 'disks' THEN p.disk_seconds
-      ELSE p.key_seconds
-    END AS window_seconds
-  FROM thing_totals AS t
-  CROSS JOIN params AS p
-), candidates AS (
-  SELECT l.total_principal, l.total_kind, l.needed, l.window_seconds
-  FROM limited_totals AS l
-  WHERE l.thing_count >= l.needed
+    h.call_principal AS principal, h.call_kind AS kind, h.thing, h.event_epoch, h.event_time, h.event_id, h.account_id, h.region,
+    h.key_arn, h.source_ip, h.via, h.is_direct_call, v.needed, v.window_seconds
+  FROM opening_calls AS h
+  JOIN busy_slots AS v ON v.busy_principal = h.call_principal AND v.busy_kind = h.call_kind AND v.busy_slot = h.call_slot
 ), touches AS (
   SELECT DISTINCT
     u.principal,
     u.kind,
     u.thing,
     u.event_epoch,
-    d.needed,
-    d.window_seconds
+    u.needed,
+    u.window_seconds
   FROM openings AS u
-  JOIN candidates AS d ON d.total_principal = u.principal AND d.total_kind = u.kind
 ), following_touches AS (
   SELECT
     n.principal,

@@ -55,6 +55,7 @@ WITH moves AS (
     e.source_ip,
     e.via
   FROM events AS e
+  SEMI JOIN moves AS y ON y.set_event_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.alias_name IS NOT NULL
 ), old_facts AS (

@@ -73,20 +73,28 @@ WITH selector_calls AS (
     o.is_carrying,
     CAST(ROW_NUMBER() OVER (PARTITION BY o.other_excluded_id, o.other_trail ORDER BY o.negative_epoch, o.other_event_id) AS BIGINT) AS other_no
   FROM other_calls AS o
+), switches AS (
+  SELECT
+    w.account_id AS switch_account_id,
+    COALESCE(w.trail_name, '') AS switch_trail,
+    w.event_epoch AS switch_epoch,
+    w.event_id AS switch_event_id,
+    CASE WHEN w.event_name IN ('StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore') THEN 0 ELSE 1 END AS is_stop
+  FROM events AS w
+  WHERE w.action_class = 'trail'
+    AND w.outcome = 'ok'
+    AND w.event_name IN ('StopLogging', 'DeleteTrail', 'StopEventDataStoreIngestion', 'DeleteEventDataStore',
+                         'StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore')
 ), switch_calls AS (
   SELECT
     i.excluded_id AS switch_excluded_id,
-    COALESCE(j.trail_name, '') AS switch_trail,
-    CASE WHEN j.event_name IN ('StopLogging', 'DeleteTrail', 'StopEventDataStoreIngestion', 'DeleteEventDataStore') THEN 1 ELSE 0 END AS is_stop,
-    -j.event_epoch AS negative_epoch,
-    j.event_id AS switch_event_id
+    j.switch_trail,
+    j.is_stop,
+    -j.switch_epoch AS negative_epoch,
+    j.switch_event_id
   FROM exclusions AS i
-  JOIN events AS j ON j.account_id = i.account_id
-  WHERE j.action_class = 'trail'
-    AND j.outcome = 'ok'
-    AND j.event_name IN ('StopLogging', 'DeleteTrail', 'StopEventDataStoreIngestion', 'DeleteEventDataStore',
-                         'StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore')
-    AND j.event_epoch <= i.event_epoch
+  JOIN switches AS j ON j.switch_account_id = i.account_id
+  WHERE j.switch_epoch <= i.event_epoch
 ), ranked_switches AS (
   SELECT
     l.switch_excluded_id,
@@ -110,25 +118,30 @@ WITH selector_calls AS (
     AND q.is_carrying = 1
     AND n.switch_trail IS NULL
   GROUP BY q.other_excluded_id
-), kms_places AS (
+), excluded_places AS (
+  SELECT DISTINCT z.account_id AS place_account_id, z.region AS place_region
+  FROM exclusions AS z
+), kms_minutes AS (
   SELECT
     k.account_id AS kms_account_id,
     k.region AS kms_region,
-    k.event_epoch AS kms_epoch,
+    k.event_epoch - (k.event_epoch % 60) AS kms_minute,
     CAST(COUNT(*) AS BIGINT) AS n
   FROM events AS k
+  SEMI JOIN excluded_places AS e ON e.place_account_id = k.account_id AND e.place_region = k.region
   WHERE k.event_source = 'kms.amazonaws.com'
-  GROUP BY k.account_id, k.region, k.event_epoch
+  GROUP BY k.account_id, k.region, k.event_epoch - (k.event_epoch % 60)
 ), later_events AS (
+  -- Whole minutes, from the end of the grace time to the minute in which the events were taken in again.
   SELECT
     f.excluded_id AS later_excluded_id,
     CAST(SUM(g.n) AS BIGINT) AS later_count
   FROM exclusions AS f
-  JOIN kms_places AS g ON g.kms_account_id = f.account_id AND g.kms_region = f.region
+  JOIN kms_minutes AS g ON g.kms_account_id = f.account_id AND g.kms_region = f.region
   CROSS JOIN params AS p
   LEFT JOIN restores AS h ON h.excluded_id = f.excluded_id
-  WHERE g.kms_epoch > f.event_epoch + p.grace_minutes * 60
-    AND g.kms_epoch < COALESCE(h.restored_epoch, 9999999999)
+  WHERE g.kms_minute >= f.event_epoch + p.grace_minutes * 60
+    AND g.kms_minute + 60 <= COALESCE(h.restored_epoch, 9999999999)
   GROUP BY f.excluded_id
 )
 SELECT

@@ -68,41 +68,60 @@ WITH trail_calls AS (
     AND d.event_epoch <= c.event_epoch
     AND d.event_epoch >= c.event_epoch - p.migration_hours * 3600
   GROUP BY c.stop_id
-), kms_seconds AS (
+), stopped_places AS (
+  SELECT DISTINCT z.account_id AS place_account_id, z.region AS place_region
+  FROM stops AS z
+), kms_minutes AS (
   SELECT
     k.account_id AS kms_account_id,
     k.region AS kms_region,
-    k.event_epoch AS kms_epoch,
-    CAST(COUNT(*) AS BIGINT) AS n,
-    CAST(COUNT(CASE WHEN k.outcome = 'ok' AND k.action_class NOT IN ('crypto', 'read', 'unknown') THEN 1 END) AS BIGINT) AS admin_n
+    k.event_epoch - (k.event_epoch % 60) AS kms_minute,
+    CAST(COUNT(*) AS BIGINT) AS n
   FROM events AS k
+  SEMI JOIN stopped_places AS e ON e.place_account_id = k.account_id AND e.place_region = k.region
   WHERE k.event_source = 'kms.amazonaws.com'
-  GROUP BY k.account_id, k.region, k.event_epoch
-), around AS (
+  GROUP BY k.account_id, k.region, k.event_epoch - (k.event_epoch % 60)
+), later_events AS (
+  -- Whole minutes, from the end of the grace time to the minute in which the recording began again.
   SELECT
-    f.stop_id AS around_id,
-    CAST(SUM(CASE WHEN g.kms_epoch <= f.event_epoch AND g.kms_epoch >= f.event_epoch - q.around_minutes * 60 THEN g.admin_n ELSE 0 END) AS BIGINT) AS admin_before,
-    CAST(SUM(CASE WHEN g.kms_epoch > f.event_epoch AND g.kms_epoch <= f.event_epoch + q.around_minutes * 60 THEN g.admin_n ELSE 0 END) AS BIGINT) AS admin_after,
-    CAST(SUM(CASE WHEN g.kms_region = f.region
-                   AND g.kms_epoch > f.event_epoch + q.grace_minutes * 60
-                   AND g.kms_epoch < COALESCE(h.restarted_epoch, 9999999999) THEN g.n ELSE 0 END) AS BIGINT) AS later_count
+    f.stop_id AS later_stop_id,
+    CAST(SUM(g.n) AS BIGINT) AS later_count
   FROM stops AS f
-  JOIN kms_seconds AS g ON g.kms_account_id = f.account_id
+  JOIN kms_minutes AS g ON g.kms_account_id = f.account_id AND g.kms_region = f.region
   CROSS JOIN params AS q
   LEFT JOIN restarts AS h ON h.stopped_id = f.stop_id
+  WHERE g.kms_minute >= f.event_epoch + q.grace_minutes * 60
+    AND g.kms_minute + 60 <= COALESCE(h.restarted_epoch, 9999999999)
   GROUP BY f.stop_id
-), around_names AS (
-  SELECT DISTINCT
-    i.stop_id AS named_id,
+), admin_calls AS (
+  SELECT
+    j.account_id AS admin_account_id,
+    j.event_epoch AS admin_epoch,
     j.event_name AS admin_name
-  FROM stops AS i
-  JOIN events AS j ON j.account_id = i.account_id
-  CROSS JOIN params AS l
+  FROM events AS j
   WHERE j.event_source = 'kms.amazonaws.com'
     AND j.outcome = 'ok'
     AND j.action_class NOT IN ('crypto', 'read', 'unknown')
-    AND j.event_epoch >= i.event_epoch - l.around_minutes * 60
-    AND j.event_epoch <= i.event_epoch + l.around_minutes * 60
+), near_admin_calls AS (
+  SELECT
+    i.stop_id AS near_stop_id,
+    m.admin_name,
+    CASE WHEN m.admin_epoch <= i.event_epoch THEN 1 ELSE 0 END AS is_before
+  FROM stops AS i
+  JOIN admin_calls AS m ON m.admin_account_id = i.account_id
+  CROSS JOIN params AS l
+  WHERE m.admin_epoch >= i.event_epoch - l.around_minutes * 60
+    AND m.admin_epoch <= i.event_epoch + l.around_minutes * 60
+), around AS (
+  SELECT
+    o.near_stop_id AS around_id,
+    CAST(SUM(o.is_before) AS BIGINT) AS admin_before,
+    CAST(SUM(1 - o.is_before) AS BIGINT) AS admin_after
+  FROM near_admin_calls AS o
+  GROUP BY o.near_stop_id
+), around_names AS (
+  SELECT DISTINCT n.near_stop_id AS named_id, n.admin_name
+  FROM near_admin_calls AS n
 ), around_lists AS (
   SELECT
     m.named_id,
@@ -121,7 +140,7 @@ SELECT
   CAST(CASE WHEN t.restart_id IS NULL THEN 1 ELSE 2 END AS BIGINT) AS event_count,
   CASE
     WHEN u.new_trail IS NOT NULL THEN 'medium'
-    WHEN v.later_count > 0 THEN 'high'
+    WHEN x.later_count > 0 THEN 'high'
     ELSE 'critical'
   END AS severity,
   COALESCE(s.principal, 'An unnamed principal') || ' ended the recording of ' || s.trail_name || ' with ' || s.event_name
@@ -132,7 +151,7 @@ SELECT
     || CAST(COALESCE(v.admin_before, 0) AS STRING) || ', after: ' || CAST(COALESCE(v.admin_after, 0) AS STRING)
     || CASE
          WHEN u.new_trail IS NOT NULL THEN '; trail ' || u.new_trail || ' had been started shortly before.'
-         WHEN v.later_count > 0 THEN '; KMS events recorded there meanwhile: ' || CAST(v.later_count AS STRING) || '.'
+         WHEN x.later_count > 0 THEN '; KMS events recorded there meanwhile: ' || CAST(x.later_count AS STRING) || '.'
          ELSE '; no KMS event was recorded there meanwhile.'
        END AS summary,
   s.stop_id || COALESCE(',' || t.restart_id, '') AS event_ids,
@@ -142,7 +161,7 @@ SELECT
   t.restarted_by,
   t.restarted_epoch - s.event_epoch AS blind_seconds,
   u.new_trail AS replacement_trail,
-  COALESCE(v.later_count, 0) AS kms_events_meanwhile,
+  COALESCE(x.later_count, 0) AS kms_events_meanwhile,
   COALESCE(v.admin_before, 0) AS kms_admin_before,
   COALESCE(v.admin_after, 0) AS kms_admin_after,
   y.admin_actions AS kms_admin_actions,
@@ -152,5 +171,6 @@ CROSS JOIN params AS w
 LEFT JOIN restarts AS t ON t.stopped_id = s.stop_id
 LEFT JOIN replacements AS u ON u.replaced_id = s.stop_id
 LEFT JOIN around AS v ON v.around_id = s.stop_id
+LEFT JOIN later_events AS x ON x.later_stop_id = s.stop_id
 LEFT JOIN around_lists AS y ON y.named_id = s.stop_id
 ORDER BY first_time, event_ids
