@@ -1,5 +1,6 @@
 -- title: Calls by alias
--- description: Which key each alias reached, hour by hour, as successful calls by the alias show it. The view aliases is made from it.
+-- description: Which key each alias reached, hour by hour, as successful calls by the alias show it. The view aliases
+--   is made from it.
 -- reads: events, repeated_copies
 -- partition: hour
 -- column: alias_name: The alias, such as `alias/app`.

@@ -1,5 +1,7 @@
 -- title: Alias history
--- description: What each alias meant and when: one row per alias and stretch of time in which it named one key. A stretch begins with CreateAlias or UpdateAlias, or where a call by the alias reached another key than before. UpdateAlias does not log the previous key, so it is rebuilt from what came before.
+-- description: What each alias meant and when: one row per alias and stretch of time in which it named one key. A
+--   stretch begins with CreateAlias or UpdateAlias, or where a call by the alias reached another key than before.
+--   UpdateAlias does not log the previous key, so it is rebuilt from what came before.
 -- reads: events, repeated_copies, alias_sightings
 -- column: alias_name: The alias, such as `alias/app`.
 -- column: alias_account_id: Its account, which is also its key's.
@@ -68,7 +70,8 @@ WITH alias_changes AS (
     c.event_id AS step_event_id
   FROM alias_changes AS c
 ), steps AS (
-  SELECT s.alias_name, s.alias_account_id, s.alias_region, s.step_key, s.kind, 4 AS kind_order, s.first_epoch, s.last_epoch, s.first_time, s.last_time,
+  SELECT s.alias_name, s.alias_account_id, s.alias_region, s.step_key, s.kind, 4 AS kind_order, s.first_epoch, s.last_epoch,
+         s.first_time, s.last_time,
          s.uses, s.step_by, s.step_event_id
   FROM seen_hours AS s
   UNION ALL
@@ -79,19 +82,22 @@ WITH alias_changes AS (
   WHERE g.step_key IS NOT NULL
 ), ordered_steps AS (
   SELECT
-    o.alias_name, o.alias_account_id, o.alias_region, o.step_key, o.kind, o.kind_order, o.first_epoch, o.last_epoch, o.first_time, o.last_time,
+    o.alias_name, o.alias_account_id, o.alias_region, o.step_key, o.kind, o.kind_order, o.first_epoch, o.last_epoch,
+    o.first_time, o.last_time,
     o.uses, o.step_by, o.step_event_id,
     LAG(o.step_key) OVER (PARTITION BY o.alias_account_id, o.alias_region, o.alias_name ORDER BY o.first_epoch, o.kind_order, o.step_event_id) AS before_key
   FROM steps AS o
 ), marked_steps AS (
   SELECT
-    m.alias_name, m.alias_account_id, m.alias_region, m.step_key, m.kind, m.kind_order, m.first_epoch, m.last_epoch, m.first_time, m.last_time,
+    m.alias_name, m.alias_account_id, m.alias_region, m.step_key, m.kind, m.kind_order, m.first_epoch, m.last_epoch,
+    m.first_time, m.last_time,
     m.uses, m.step_by, m.step_event_id,
     CASE WHEN m.before_key IS NULL OR m.before_key <> m.step_key THEN 1 ELSE 0 END AS is_start
   FROM ordered_steps AS m
 ), numbered_steps AS (
   SELECT
-    n.alias_name, n.alias_account_id, n.alias_region, n.step_key, n.kind, n.first_epoch, n.last_epoch, n.first_time, n.last_time,
+    n.alias_name, n.alias_account_id, n.alias_region, n.step_key, n.kind, n.first_epoch, n.last_epoch, n.first_time,
+    n.last_time,
     n.uses, n.step_by, n.step_event_id, n.is_start,
     CAST(SUM(n.is_start) OVER (PARTITION BY n.alias_account_id, n.alias_region, n.alias_name
                                ORDER BY n.first_epoch, n.kind_order, n.step_event_id
@@ -116,7 +122,8 @@ WITH alias_changes AS (
   GROUP BY t.alias_name, t.alias_account_id, t.alias_region, t.stretch_no
 ), neighbors AS (
   SELECT
-    w.alias_name, w.alias_account_id, w.alias_region, w.stretch_no, w.key_arn, w.from_time, w.from_epoch, w.last_seen_time, w.how,
+    w.alias_name, w.alias_account_id, w.alias_region, w.stretch_no, w.key_arn, w.from_time, w.from_epoch, w.last_seen_time,
+    w.how,
     w.set_by, w.set_event_id, w.use_count,
     LAG(w.key_arn) OVER (PARTITION BY w.alias_account_id, w.alias_region, w.alias_name ORDER BY w.stretch_no) AS key_1,
     LAG(w.key_arn, 2) OVER (PARTITION BY w.alias_account_id, w.alias_region, w.alias_name ORDER BY w.stretch_no) AS key_2,

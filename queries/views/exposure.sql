@@ -1,5 +1,7 @@
 -- title: Exposed data
--- description: Which data each principal could open: one row per principal, kind of data, resource and key, from successful operations that gave plaintext. Decrypt and its like open existing data; GenerateDataKey gives a new key, so it tells of data written. A data key is cached, so no later event does not mean no later reading.
+-- description: Which data each principal could open: one row per principal, kind of data, resource and key, from
+--   successful operations that gave plaintext. Decrypt and its like open existing data; GenerateDataKey gives a new
+--   key, so it tells of data written. A data key is cached, so no later event does not mean no later reading.
 -- reads: events, repeated_copies
 -- partition: principal
 -- column: principal: Canonical principal.
@@ -9,7 +11,8 @@
 -- column: key_account_id: The key's owner.
 -- column: opened_count: Calls that opened existing data.
 -- column: written_count: Calls that gave a new plaintext data key.
--- column: direct_count: Calls that no AWS service made for the principal, so the plaintext went to the principal itself.
+-- column: direct_count: Calls that no AWS service made for the principal, so the plaintext went to the principal
+--   itself.
 -- column: via_count: Calls that an AWS service made for the principal.
 -- column: via: The service; of several, the first in alphabetical order.
 -- column: attested_count: Calls with an attestation document, whose plaintext only an enclave could read.

@@ -1,5 +1,8 @@
 -- title: Grant ledger
--- description: One row per grant that the evidence names: who made it for whom, what it allows, when and how it ended, and what use of it can be inferred. KMS never logs which grant a call used: a use is inferred when the grantee successfully called a granted operation on the key while the grant lived, so a key policy may have allowed the same call. The encryption-context constraint is not compared.
+-- description: One row per grant that the evidence names: who made it for whom, what it allows, when and how it
+--   ended, and what use of it can be inferred. KMS never logs which grant a call used: a use is inferred when the
+--   grantee successfully called a granted operation on the key while the grant lived, so a key policy may have
+--   allowed the same call. The encryption-context constraint is not compared.
 -- reads: events, repeated_copies
 -- column: grant_id: KMS grant id; the CreateGrant's event id when the response has none.
 -- column: key_arn: The key.
@@ -20,7 +23,8 @@
 -- column: retiring_principal: Who may retire the grant.
 -- column: grant_operations: Granted operations, sorted, comma-separated.
 -- column: grant_constraint: Constraint as JSON; NULL when there is none.
--- column: is_service_grant: The grantee is an AWS service or EC2's infrastructure role; NULL when the grant is older than the evidence.
+-- column: is_service_grant: The grantee is an AWS service or EC2's infrastructure role; NULL when the grant is older
+--   than the evidence.
 -- column: ended_time: First RetireGrant or RevokeGrant, or the key's deletion.
 -- column: ended_epoch: `ended_time` in seconds.
 -- column: ended_how: RetireGrant, RevokeGrant or DeleteKey; NULL while open.
@@ -53,7 +57,8 @@ WITH create_rows AS (
     e.retiring_principal,
     e.grant_operations,
     e.grant_constraint,
-    CASE WHEN e.is_service_grant OR e.grantee_principal LIKE '%:assumed-role/aws:ec2-infrastructure/%' THEN TRUE ELSE FALSE END AS is_service_grant
+    CASE WHEN e.is_service_grant OR e.grantee_principal LIKE '%:assumed-role/aws:ec2-infrastructure/%' THEN TRUE
+         ELSE FALSE END AS is_service_grant
   FROM events AS e
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.event_name = 'CreateGrant'
@@ -137,7 +142,8 @@ WITH create_rows AS (
     COALESCE(g.key_arn, f.ended_key) AS key_arn,
     COALESCE(g.key_account_id, f.ended_key_account) AS key_account_id,
     g.created_time, g.created_epoch, g.create_event_id, g.account_id, g.region, g.creator, g.creator_account_id, g.creator_via,
-    g.creator_source_ip, g.grantee_principal, g.grantee_account_id, g.retiring_principal, g.grant_operations, g.grant_constraint,
+    g.creator_source_ip, g.grantee_principal, g.grantee_account_id, g.retiring_principal, g.grant_operations,
+    g.grant_constraint,
     g.is_service_grant,
     COALESCE(f.ended_time, k.deleted_time) AS ended_time,
     COALESCE(f.ended_epoch, k.deleted_epoch) AS ended_epoch,
@@ -299,11 +305,13 @@ WITH create_rows AS (
   FROM destination_calls AS db
   WHERE db.principal_arn IS DISTINCT FROM db.principal
   UNION ALL
-  SELECT dc.used_key, dc.use_event_id, dc.use_time, dc.use_epoch, dc.use_operation, 'account:' || dc.principal_account_id AS caller_text
+  SELECT dc.used_key, dc.use_event_id, dc.use_time, dc.use_epoch, dc.use_operation,
+         'account:' || dc.principal_account_id AS caller_text
   FROM destination_calls AS dc
   WHERE dc.principal_account_id IS NOT NULL
   UNION ALL
-  SELECT dd.used_key, dd.use_event_id, dd.use_time, dd.use_epoch, dd.use_operation, 'unnamed:' || dd.principal_account_id AS caller_text
+  SELECT dd.used_key, dd.use_event_id, dd.use_time, dd.use_epoch, dd.use_operation,
+         'unnamed:' || dd.principal_account_id AS caller_text
   FROM destination_calls AS dd
   WHERE dd.principal LIKE 'account:%'
 ), grant_uses AS (

@@ -1,5 +1,6 @@
 -- title: Key timeline
--- description: What happened on each key, hour by hour: one row per key, hour, class of operation and outcome. The copies of one cross-account call count once.
+-- description: What happened on each key, hour by hour: one row per key, hour, class of operation and outcome. The
+--   copies of one cross-account call count once.
 -- reads: events
 -- partition: hour
 -- column: key_arn: Canonical ARN of the key; for ReEncrypt the source key has a row and the destination key has one.

@@ -1,5 +1,6 @@
 -- title: Use of keys by day
--- description: Who did how much with which key on which day: one row per key, principal and UTC day. The view keys is made from it.
+-- description: Who did how much with which key on which day: one row per key, principal and UTC day. The view keys is
+--   made from it.
 -- reads: events, repeated_copies
 -- partition: day
 -- column: key_arn: Canonical ARN of the key; ReEncrypt counts for its source key and for its destination key.

@@ -1,5 +1,7 @@
 -- title: KMS keys
--- description: One row per key that the evidence names: what it is, who made it, when and by how many it was used, and the last state change seen. The state is a hint: what happened before the evidence or was never logged is not in it.
+-- description: One row per key that the evidence names: what it is, who made it, when and by how many it was used,
+--   and the last state change seen. The state is a hint: what happened before the evidence or was never logged is not
+--   in it.
 -- reads: events, key_use_days, aliases
 -- column: key_arn: Canonical ARN of the key.
 -- column: key_account_id: The account that owns the key.
@@ -17,7 +19,8 @@
 -- column: key_spec: Key spec, from CreateKey.
 -- column: key_usage: Key usage, from CreateKey.
 -- column: is_multi_region: The key is a multi-Region key.
--- column: state: enabled, disabled, pending_deletion, pending_import or deleted after the last state change seen; NULL when none was seen.
+-- column: state: enabled, disabled, pending_deletion, pending_import or deleted after the last state change seen;
+--   NULL when none was seen.
 -- column: state_time: When that change happened.
 -- column: state_by: The principal that made that change.
 -- column: deletion_time: Earliest deletion, while the state is pending_deletion.
@@ -99,7 +102,8 @@ WITH key_sums AS (
   WHERE s.event_source = 'kms.amazonaws.com'
     AND s.outcome = 'ok'
     AND s.key_arn IS NOT NULL
-    AND s.event_name IN ('CreateKey', 'EnableKey', 'ImportKeyMaterial', 'DisableKey', 'CancelKeyDeletion', 'ScheduleKeyDeletion',
+    AND s.event_name IN ('CreateKey', 'EnableKey', 'ImportKeyMaterial', 'DisableKey', 'CancelKeyDeletion',
+    'ScheduleKeyDeletion',
                          'DeleteKey', 'DeleteImportedKeyMaterial', 'DeleteExpiredKeyMaterial')
 ), ranked_states AS (
   SELECT
@@ -156,7 +160,8 @@ SELECT
   CASE WHEN m.key_id LIKE 'mrk-%' THEN m.key_id END AS mrk_id,
   CASE WHEN o.home_id IS NULL THEN FALSE ELSE TRUE END AS is_home,
   CASE WHEN y.has_aws_alias = 1 THEN TRUE ELSE FALSE END AS is_aws_managed,
-  y.alias_1 || COALESCE(',' || y.alias_2, '') || COALESCE(',' || y.alias_3, '') || COALESCE(',' || y.alias_4, '') || COALESCE(',' || y.alias_5, '') AS aliases,
+  y.alias_1 || COALESCE(',' || y.alias_2, '') || COALESCE(',' || y.alias_3, '') || COALESCE(',' || y.alias_4, '') ||
+  COALESCE(',' || y.alias_5, '') AS aliases,
   COALESCE(y.alias_count, 0) AS alias_count,
   x.created_time,
   x.created_epoch,

@@ -1,5 +1,7 @@
 -- title: Principal timeline
--- description: What each principal did, hour by hour: one row per principal, hour, class of operation and outcome. Besides KMS calls it holds the adjacent ones (trail, monitoring, identity, service_config), which tell the story around them. The copies of one cross-account call count once.
+-- description: What each principal did, hour by hour: one row per principal, hour, class of operation and outcome.
+--   Besides KMS calls it holds the adjacent ones (trail, monitoring, identity, service_config), which tell the story
+--   around them. The copies of one cross-account call count once.
 -- reads: events
 -- partition: hour
 -- column: principal: Canonical principal.

@@ -1,5 +1,6 @@
 -- title: Principals
--- description: One row per principal with KMS events: how much it used and administered, on how many keys, from how many places, and how often it was refused. Sessions of one role are one principal.
+-- description: One row per principal with KMS events: how much it used and administered, on how many keys, from how
+--   many places, and how often it was refused. Sessions of one role are one principal.
 -- reads: events, repeated_copies
 -- partition: principal
 -- column: principal: Canonical principal.

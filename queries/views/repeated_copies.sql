@@ -1,5 +1,7 @@
 -- title: Second copies of cross-account calls
--- description: A cross-account call is logged in the caller's account and in the key owner's, under one sharedEventID. Where the evidence holds the caller's copy too, this table names the owner's copy, so that what counts actions can leave it out. The caller's copy is the one kept, because it has the full identity.
+-- description: A cross-account call is logged in the caller's account and in the key owner's, under one
+--   sharedEventID. Where the evidence holds the caller's copy too, this table names the owner's copy, so that what
+--   counts actions can leave it out. The caller's copy is the one kept, because it has the full identity.
 -- reads: events
 -- column: repeated_id: The event_id of the owner's copy: leave it out when actions are counted.
 -- column: caller_event_id: The event_id of the caller's copy of the same call.

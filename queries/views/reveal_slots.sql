@@ -1,5 +1,8 @@
 -- title: Plaintext given, by ten minutes
--- description: How often each principal got plaintext, and from how many different things, in slots of ten minutes: one row per principal, operation and slot. Detections take it as an upper bound, so that they look closely only where something can be found. Services' own principals and service-linked roles are left out, and so are data keys that a service asked for in order to write.
+-- description: How often each principal got plaintext, and from how many different things, in slots of ten minutes:
+--   one row per principal, operation and slot. Detections take it as an upper bound, so that they look closely only
+--   where something can be found. Services' own principals and service-linked roles are left out, and so are data
+--   keys that a service asked for in order to write.
 -- reads: events, repeated_copies
 -- partition: hour
 -- column: principal: Canonical principal.

@@ -5,6 +5,7 @@
 
 mod args;
 mod config;
+mod environment;
 mod progress;
 mod analyze;
 mod check;
@@ -79,6 +80,9 @@ pub(crate) fn run() -> ExitCode {
             return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
         }
     };
+    if let Some(jobs) = sql_jobs(&cli.command) {
+        environment::start_again(config::jobs(jobs));
+    }
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args),
         Command::Extract(args) => extract::run(args),
@@ -96,6 +100,17 @@ pub(crate) fn run() -> ExitCode {
             note(format!("keytrail: {error:#}"));
             Exit::CouldNotRun.into()
         }
+    }
+}
+
+/// The threads that a command which runs SQL may use; `None` for the others.
+fn sql_jobs(command: &Command) -> Option<Option<usize>> {
+    match command {
+        Command::Analyze(args) => Some(args.resources.jobs),
+        Command::Timeline(args) => Some(args.resources.jobs),
+        Command::Query(args) => Some(args.jobs),
+        Command::Queries(_) => Some(None),
+        Command::Extract(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => None,
     }
 }
 

@@ -237,7 +237,7 @@ where
             .collect();
         drop(answers);
         let mut window =
-            Window { tasks, results, pending: BTreeMap::new(), submitted: 0, consumed: 0, bound: 3 * jobs as u64 };
+            Window { tasks, results, pending: BTreeMap::new(), submitted: 0, consumed: 0, bound: 2 * jobs as u64 };
         let outcome = feed(&mut |task| window.submit(task, &mut consume)).and_then(|()| window.drain(&mut consume));
         // The queue must close before the threads are joined, or they would wait for work for ever.
         drop(window);

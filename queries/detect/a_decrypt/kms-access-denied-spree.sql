@@ -1,12 +1,14 @@
 -- title: Principal refused across many actions or keys
 -- severity: medium
 -- attack: T1526, T1580
--- description: Within a quarter of an hour a principal was refused for many different KMS actions or on many different keys, or asked for keys that do not exist. That is how a stolen credential finds out what it can do.
--- false-positives: Broken infrastructure code, and roles that lost a policy. AWS Config's denied Decrypt calls on Lambda environments, services' own principals and service-linked roles are left out.
--- blind-spots: A denied cross-account call is logged only in the caller's account, so the owner of a key never sees foreign probing. A denial whose message names no key counts only by action.
+-- description: Within a quarter of an hour a principal was refused for many different KMS actions or on many
+--   different keys, or asked for keys that do not exist. That is how a stolen credential finds out what it can do.
+-- false-positives: Broken infrastructure code, and roles that lost a policy. AWS Config's denied Decrypt calls on
+--   Lambda environments, services' own principals and service-linked roles are left out.
+-- blind-spots: A denied cross-account call is logged only in the caller's account, so the owner of a key never sees
+--   foreign probing. A denial whose message names no key counts only by action.
 -- reads: events
 -- params: action_count = 5, key_count = 5, window_seconds = 900
--- partition: principal
 WITH refused_calls AS (
   SELECT
     e.principal,
@@ -52,7 +54,8 @@ WITH refused_calls AS (
   SELECT
     t.principal,
     t.kind,
-    CASE WHEN t.again_epoch <= t.event_epoch + t.window_seconds THEN t.again_epoch ELSE t.event_epoch + t.window_seconds + 1 END AS step_epoch,
+    CASE WHEN t.again_epoch <= t.event_epoch + t.window_seconds THEN t.again_epoch
+         ELSE t.event_epoch + t.window_seconds + 1 END AS step_epoch,
     CAST(-1 AS BIGINT) AS change,
     CAST(0 AS BIGINT) AS started
   FROM following_things AS t
@@ -83,7 +86,8 @@ WITH refused_calls AS (
     l.window_seconds,
     m.actions_in_window,
     m.keys_in_window,
-    CASE WHEN m.actions_in_window >= l.action_count OR m.keys_in_window >= l.key_count THEN m.step_epoch ELSE 9999999999 END AS full_epoch
+    CASE WHEN m.actions_in_window >= l.action_count OR m.keys_in_window >= l.key_count THEN m.step_epoch
+         ELSE 9999999999 END AS full_epoch
   FROM levels AS m
   CROSS JOIN params AS l
   WHERE m.started > 0
@@ -126,7 +130,8 @@ WITH refused_calls AS (
   FROM starts AS c
 ), spree_calls AS (
   SELECT
-    v.principal, g.spree_no, g.actions_in_window, g.keys_in_window, v.event_epoch, v.event_time, v.event_id, v.account_id, v.region,
+    v.principal, g.spree_no, g.actions_in_window, g.keys_in_window, v.event_epoch, v.event_time, v.event_id, v.account_id,
+    v.region,
     v.key_arn, v.source_ip, v.via, v.refused_action, v.refused_key, v.is_missing_key,
     CAST(ROW_NUMBER() OVER (PARTITION BY v.principal, g.spree_no ORDER BY v.event_epoch, v.event_id) AS BIGINT) AS call_no
   FROM refused_calls AS v
@@ -182,7 +187,8 @@ SELECT
   CASE WHEN y.source_ip_count = 1 THEN y.source_ip END AS source_ip,
   y.event_count,
   'medium' AS severity,
-  y.principal || ' was refused ' || CAST(y.event_count AS STRING) || ' times within ' || CAST(y.last_epoch - y.first_epoch AS STRING)
+  y.principal || ' was refused ' || CAST(y.event_count AS STRING) || ' times within ' ||
+  CAST(y.last_epoch - y.first_epoch AS STRING)
     || ' seconds (different actions: ' || CAST(y.refused_action_count AS STRING) || ', such as ' || y.first_action
     || '; different keys: ' || CAST(y.refused_key_count AS STRING) || '; calls for keys that do not exist: '
     || CAST(y.missing_key_count AS STRING) || ').' AS summary,

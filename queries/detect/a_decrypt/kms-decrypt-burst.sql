@@ -1,11 +1,18 @@
 -- title: Burst of decryption far above the principal's normal
 -- severity: medium
 -- attack: T1530, T1555.006
--- description: A principal opened much more in a short time than it ever does: in an hour more than its own median allows, or, where the evidence is too short for a baseline, more than an absolute number in ten minutes. Bulk decryption is what theft of data at rest looks like in KMS. High when at least half of the calls were direct (the plaintext went to the caller itself) or when the principal is new.
--- false-positives: Batch jobs, restores, log re-ingestion, S3 inventory scans and cache flushes; a job that runs often enough is its own baseline. Services' own principals and service-linked roles are left out, and so are data keys that a service asked for in order to write.
--- blind-spots: With S3 Bucket Keys one Decrypt opens many objects, so the volume hides. A burst that fills more than half of a principal's active hours becomes its baseline. Median and deviation include the burst itself.
+-- description: A principal opened much more in a short time than it ever does: in an hour more than its own median
+--   allows, or, where the evidence is too short for a baseline, more than an absolute number in ten minutes. Bulk
+--   decryption is what theft of data at rest looks like in KMS. High when at least half of the calls were direct (the
+--   plaintext went to the caller itself) or when the principal is new.
+-- false-positives: Batch jobs, restores, log re-ingestion, S3 inventory scans and cache flushes; a job that runs
+--   often enough is its own baseline. Services' own principals and service-linked roles are left out, and so are data
+--   keys that a service asked for in order to write.
+-- blind-spots: With S3 Bucket Keys one Decrypt opens many objects, so the volume hides. A burst that fills more than
+--   half of a principal's active hours becomes its baseline. Median and deviation include the burst itself.
 -- reads: events, repeated_copies, reveal_slots, principals
--- params: min_count = 50, min_score = 6.0, window_seconds = 3600, min_active_hours = 24, min_active_days = 7, no_baseline_count = 200, no_baseline_seconds = 600, new_principal_days = 7
+-- params: min_count = 50, min_score = 6.0, window_seconds = 3600, min_active_hours = 24, min_active_days = 7,
+--   no_baseline_count = 200, no_baseline_seconds = 600, new_principal_days = 7
 WITH slots AS (
   SELECT c.principal, c.operation, c.slot_epoch, c.call_count AS n
   FROM reveal_slots AS c
@@ -76,7 +83,8 @@ WITH slots AS (
   SELECT i.principal, i.operation, i.slot_epoch AS step_epoch, i.n AS change, i.n AS started
   FROM slots AS i
   UNION ALL
-  SELECT o.principal, o.operation, o.slot_epoch + t.window_seconds + 600 AS step_epoch, -o.n AS change, CAST(0 AS BIGINT) AS started
+  SELECT o.principal, o.operation, o.slot_epoch + t.window_seconds + 600 AS step_epoch, -o.n AS change,
+         CAST(0 AS BIGINT) AS started
   FROM slots AS o
   JOIN limits AS t ON t.base_principal = o.principal AND t.base_operation = o.operation
 ), slot_totals AS (
@@ -128,20 +136,12 @@ WITH slots AS (
     z.window_seconds
   FROM slot_reaches AS z
   WHERE z.next_full_epoch - z.step_epoch <= z.window_seconds + 600
-), revealing_calls AS (
+), call_seconds AS (
   SELECT
     r.principal AS call_principal,
     r.event_name AS call_operation,
     r.event_epoch - (r.event_epoch % 600) AS call_slot,
-    r.event_epoch,
-    r.event_time,
-    r.event_id,
-    r.account_id,
-    r.region,
-    r.key_arn,
-    r.source_ip,
-    r.context_resource,
-    CASE WHEN r.is_direct THEN 1 ELSE 0 END AS is_direct_call
+    r.event_epoch AS second_epoch
   FROM events AS r
   ANTI JOIN repeated_copies AS d ON d.repeated_id = r.event_id
   WHERE r.event_source = 'kms.amazonaws.com'
@@ -149,28 +149,26 @@ WITH slots AS (
     AND r.outcome = 'ok'
     AND NOT COALESCE(r.is_dry_run, FALSE)
     AND (r.is_direct OR r.event_name NOT LIKE 'GenerateDataKey%')
-), busy_calls AS (
-  SELECT
-    v.call_principal AS principal, v.call_operation AS operation, v.event_epoch, v.event_time, v.event_id, v.account_id, v.region,
-    v.key_arn, v.source_ip, v.context_resource, v.is_direct_call, y.needed, y.window_seconds
-  FROM revealing_calls AS v
-  JOIN busy_slots AS y ON y.busy_principal = v.call_principal AND y.busy_operation = v.call_operation AND y.busy_slot = v.call_slot
 ), busy_seconds AS (
   SELECT
-    w.principal,
-    w.operation,
-    w.event_epoch AS second_epoch,
-    w.needed,
-    w.window_seconds,
+    w.call_principal AS principal,
+    w.call_operation AS operation,
+    w.second_epoch,
+    y.needed,
+    y.window_seconds,
     CAST(COUNT(*) AS BIGINT) AS n
-  FROM busy_calls AS w
-  GROUP BY w.principal, w.operation, w.event_epoch, w.needed, w.window_seconds
+  FROM call_seconds AS w
+  JOIN busy_slots AS y ON y.busy_principal = w.call_principal
+      AND y.busy_operation = w.call_operation
+      AND y.busy_slot = w.call_slot
+  GROUP BY w.call_principal, w.call_operation, w.second_epoch, y.needed, y.window_seconds
 ), steps AS (
   -- A call counts from its second until the window has passed over it.
   SELECT i.principal, i.operation, i.second_epoch AS step_epoch, i.needed, i.window_seconds, i.n AS change, i.n AS started
   FROM busy_seconds AS i
   UNION ALL
-  SELECT o.principal, o.operation, o.second_epoch + o.window_seconds + 1 AS step_epoch, o.needed, o.window_seconds, -o.n AS change, CAST(0 AS BIGINT) AS started
+  SELECT o.principal, o.operation, o.second_epoch + o.window_seconds + 1 AS step_epoch, o.needed, o.window_seconds,
+         -o.n AS change, CAST(0 AS BIGINT) AS started
   FROM busy_seconds AS o
 ), step_totals AS (
   SELECT
@@ -243,6 +241,22 @@ WITH slots AS (
     CAST(SUM(b.is_start) OVER (PARTITION BY b.principal, b.operation ORDER BY b.step_epoch
                                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS burst_no
   FROM starts AS b
+), revealing_calls AS (
+  SELECT
+    v.principal, v.event_name AS operation, v.event_epoch, v.event_time, v.event_id, v.account_id, v.region, v.key_arn,
+    v.source_ip,
+    v.context_resource,
+    CASE WHEN v.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS v
+  SEMI JOIN burst_seconds AS y ON y.burst_principal = v.principal
+      AND y.burst_operation = v.event_name
+      AND y.burst_second = v.event_epoch
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = v.event_id
+  WHERE v.event_source = 'kms.amazonaws.com'
+    AND v.reveals_plaintext
+    AND v.outcome = 'ok'
+    AND NOT COALESCE(v.is_dry_run, FALSE)
+    AND (v.is_direct OR v.event_name NOT LIKE 'GenerateDataKey%')
 ), burst_calls AS (
   SELECT
     c.principal,
@@ -258,9 +272,12 @@ WITH slots AS (
     c.source_ip,
     c.context_resource,
     c.is_direct_call,
-    CAST(ROW_NUMBER() OVER (PARTITION BY c.principal, c.operation, d.burst_no ORDER BY c.event_epoch, c.event_id) AS BIGINT) AS call_no
-  FROM busy_calls AS c
-  JOIN burst_seconds AS d ON d.burst_principal = c.principal AND d.burst_operation = c.operation AND d.burst_second = c.event_epoch
+    CAST(ROW_NUMBER() OVER (PARTITION BY c.principal, c.operation, d.burst_no
+                            ORDER BY c.event_epoch, c.event_id) AS BIGINT) AS call_no
+  FROM revealing_calls AS c
+  JOIN burst_seconds AS d ON d.burst_principal = c.principal
+      AND d.burst_operation = c.operation
+      AND d.burst_second = c.event_epoch
 ), bursts AS (
   SELECT
     e.principal,
@@ -329,6 +346,7 @@ SELECT
     || CAST(m.last_epoch - m.first_epoch AS STRING) || ' seconds (keys: ' || CAST(m.key_count AS STRING) || ', named resources: '
     || CAST(m.resource_count AS STRING) || ', direct calls: ' || CAST(m.direct_count AS STRING) || ')'
     || CASE
+
          WHEN m.has_baseline = 1 THEN '; the peak of ' || CAST(m.peak_count AS STRING) || ' in ' || CAST(m.window_seconds AS STRING)
            || ' seconds compares with a median of ' || CAST(m.usual_hourly_count AS STRING) || ' an hour (robust score '
            || CAST(m.robust_score AS STRING) || ').'

@@ -1,11 +1,17 @@
 -- title: One principal opened many distinct protected things
 -- severity: high
 -- attack: T1555.006, T1530
--- description: Within a short window one principal opened many different secrets, parameters, S3 objects or disks, or used many different keys, as told by the encryption contexts of its successful decryptions. Opening everything once is how stores of secrets are emptied; an application opens the same few things again and again.
--- false-positives: Secret-rotation functions, External Secrets operators, backup and migration roles: raise the threshold for their class. Services' own principals, service-linked roles and EC2's infrastructure role are left out.
--- blind-spots: Calls without an encryption context count only by key. With S3 Bucket Keys the context names the bucket, not the object. Disks that EC2 attaches for the principal are opened by EC2's infrastructure role.
+-- description: Within a short window one principal opened many different secrets, parameters, S3 objects or disks, or
+--   used many different keys, as told by the encryption contexts of its successful decryptions. Opening everything
+--   once is how stores of secrets are emptied; an application opens the same few things again and again.
+-- false-positives: Secret-rotation functions, External Secrets operators, backup and migration roles: raise the
+--   threshold for their class. Services' own principals, service-linked roles and EC2's infrastructure role are left
+--   out.
+-- blind-spots: Calls without an encryption context count only by key. With S3 Bucket Keys the context names the
+--   bucket, not the object. Disks that EC2 attaches for the principal are opened by EC2's infrastructure role.
 -- reads: events, repeated_copies, reveal_slots
--- params: secret_count = 15, secret_seconds = 600, parameter_count = 25, parameter_seconds = 3600, object_count = 300, object_seconds = 600, disk_count = 5, disk_seconds = 3600, key_count = 5, key_seconds = 600
+-- params: secret_count = 15, secret_seconds = 600, parameter_count = 25, parameter_seconds = 3600, object_count =
+--   300, object_seconds = 600, disk_count = 5, disk_seconds = 3600, key_count = 5, key_seconds = 600
 WITH kind_slots AS (
   SELECT a.principal, 'secrets' AS kind, a.slot_epoch, a.secret_count AS n
   FROM reveal_slots AS a
@@ -114,7 +120,7 @@ WITH kind_slots AS (
     z.window_seconds
   FROM slot_reaches AS z
   WHERE z.next_full_epoch - z.step_epoch <= z.window_seconds + 600
-), opening_calls AS (
+), opened_things AS (
   SELECT
     e.principal AS call_principal,
     e.event_epoch - (e.event_epoch % 600) AS call_slot,
@@ -125,8 +131,7 @@ WITH kind_slots AS (
       ELSE 'disks'
     END AS call_kind,
     e.context_resource AS thing,
-    e.event_epoch, e.event_time, e.event_id, e.account_id, e.region, e.key_arn, e.source_ip, e.via,
-    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
+    e.event_epoch
   FROM events AS e
   ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
@@ -142,8 +147,7 @@ WITH kind_slots AS (
     k.event_epoch - (k.event_epoch % 600) AS call_slot,
     'keys' AS call_kind,
     k.key_arn AS thing,
-    k.event_epoch, k.event_time, k.event_id, k.account_id, k.region, k.key_arn, k.source_ip, k.via,
-    CASE WHEN k.is_direct THEN 1 ELSE 0 END AS is_direct_call
+    k.event_epoch
   FROM events AS k
   ANTI JOIN repeated_copies AS d ON d.repeated_id = k.event_id
   WHERE k.event_source = 'kms.amazonaws.com'
@@ -152,21 +156,16 @@ WITH kind_slots AS (
     AND k.outcome = 'ok'
     AND NOT COALESCE(k.is_dry_run, FALSE)
     AND k.key_arn IS NOT NULL
-), openings AS (
-  SELECT
-    h.call_principal AS principal, h.call_kind AS kind, h.thing, h.event_epoch, h.event_time, h.event_id, h.account_id, h.region,
-    h.key_arn, h.source_ip, h.via, h.is_direct_call, v.needed, v.window_seconds
-  FROM opening_calls AS h
-  JOIN busy_slots AS v ON v.busy_principal = h.call_principal AND v.busy_kind = h.call_kind AND v.busy_slot = h.call_slot
 ), touches AS (
   SELECT DISTINCT
-    u.principal,
-    u.kind,
+    u.call_principal AS principal,
+    u.call_kind AS kind,
     u.thing,
     u.event_epoch,
-    u.needed,
-    u.window_seconds
-  FROM openings AS u
+    v.needed,
+    v.window_seconds
+  FROM opened_things AS u
+  JOIN busy_slots AS v ON v.busy_principal = u.call_principal AND v.busy_kind = u.call_kind AND v.busy_slot = u.call_slot
 ), following_touches AS (
   SELECT
     n.principal,
@@ -178,13 +177,15 @@ WITH kind_slots AS (
   FROM touches AS n
 ), steps AS (
   -- A thing counts from its opening until the window has passed over it or it is opened again: so each counts once.
-  SELECT f.principal, f.kind, f.event_epoch AS step_epoch, f.needed, f.window_seconds, CAST(1 AS BIGINT) AS change, CAST(1 AS BIGINT) AS started
+  SELECT f.principal, f.kind, f.event_epoch AS step_epoch, f.needed, f.window_seconds, CAST(1 AS BIGINT) AS change,
+         CAST(1 AS BIGINT) AS started
   FROM following_touches AS f
   UNION ALL
   SELECT
     g.principal,
     g.kind,
-    CASE WHEN g.again_epoch <= g.event_epoch + g.window_seconds THEN g.again_epoch ELSE g.event_epoch + g.window_seconds + 1 END AS step_epoch,
+    CASE WHEN g.again_epoch <= g.event_epoch + g.window_seconds THEN g.again_epoch
+         ELSE g.event_epoch + g.window_seconds + 1 END AS step_epoch,
     g.needed,
     g.window_seconds,
     CAST(-1 AS BIGINT) AS change,
@@ -263,6 +264,44 @@ WITH kind_slots AS (
     CAST(SUM(b.is_start) OVER (PARTITION BY b.principal, b.kind ORDER BY b.step_epoch
                                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS spree_no
   FROM starts AS b
+), openings AS (
+  SELECT
+    f.principal,
+    CASE
+      WHEN f.context_class = 'secret' THEN 'secrets'
+      WHEN f.context_class = 'parameter' THEN 'parameters'
+      WHEN f.context_class = 's3_object' THEN 'S3 objects'
+      ELSE 'disks'
+    END AS kind,
+    f.context_resource AS thing,
+    f.event_epoch, f.event_time, f.event_id, f.account_id, f.region, f.key_arn, f.source_ip, f.via,
+    CASE WHEN f.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS f
+  SEMI JOIN spree_seconds AS h ON h.spree_principal = f.principal AND h.spree_second = f.event_epoch
+  ANTI JOIN repeated_copies AS x ON x.repeated_id = f.event_id
+  WHERE f.event_source = 'kms.amazonaws.com'
+    AND f.reveals_plaintext
+    AND f.event_name NOT LIKE 'GenerateDataKey%'
+    AND f.outcome = 'ok'
+    AND NOT COALESCE(f.is_dry_run, FALSE)
+    AND f.context_class IN ('secret', 'parameter', 's3_object', 'ebs_volume', 'ebs_snapshot', 'rds')
+    AND f.context_resource IS NOT NULL
+  UNION ALL
+  SELECT
+    g.principal,
+    'keys' AS kind,
+    g.key_arn AS thing,
+    g.event_epoch, g.event_time, g.event_id, g.account_id, g.region, g.key_arn, g.source_ip, g.via,
+    CASE WHEN g.is_direct THEN 1 ELSE 0 END AS is_direct_call
+  FROM events AS g
+  SEMI JOIN spree_seconds AS l ON l.spree_principal = g.principal AND l.spree_second = g.event_epoch
+  ANTI JOIN repeated_copies AS y ON y.repeated_id = g.event_id
+  WHERE g.event_source = 'kms.amazonaws.com'
+    AND g.reveals_plaintext
+    AND g.event_name NOT LIKE 'GenerateDataKey%'
+    AND g.outcome = 'ok'
+    AND NOT COALESCE(g.is_dry_run, FALSE)
+    AND g.key_arn IS NOT NULL
 ), spree_calls AS (
   SELECT
     v.principal,
@@ -280,7 +319,8 @@ WITH kind_slots AS (
     v.source_ip,
     v.via,
     v.is_direct_call,
-    CAST(ROW_NUMBER() OVER (PARTITION BY v.principal, v.kind, s.spree_no ORDER BY v.event_epoch, v.event_id) AS BIGINT) AS call_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY v.principal, v.kind, s.spree_no
+                            ORDER BY v.event_epoch, v.event_id) AS BIGINT) AS call_no
   FROM openings AS v
   JOIN spree_seconds AS s ON s.spree_principal = v.principal AND s.spree_kind = v.kind AND s.spree_second = v.event_epoch
 ), sprees AS (
@@ -329,7 +369,8 @@ SELECT
   CASE WHEN y.source_ip_count = 1 THEN y.source_ip END AS source_ip,
   y.event_count,
   'high' AS severity,
-  y.principal || CASE WHEN y.kind = 'keys' THEN ' used ' ELSE ' opened ' END || CAST(y.thing_count AS STRING) || ' different ' || y.kind || ' with ' || CAST(y.event_count AS STRING)
+  y.principal || CASE WHEN y.kind = 'keys' THEN ' used ' ELSE ' opened ' END || CAST(y.thing_count AS STRING) ||
+  ' different ' || y.kind || ' with ' || CAST(y.event_count AS STRING)
     || ' calls within ' || CAST(y.last_epoch - y.first_epoch AS STRING) || ' seconds, up to ' || CAST(y.peak_count AS STRING)
     || ' of them in ' || CAST(y.window_seconds AS STRING) || ' seconds, from ' || y.first_thing || ' to ' || y.last_thing || ' ('
     || CASE WHEN y.via IS NULL THEN 'all direct' ELSE CAST(y.direct_count AS STRING) || ' direct, the others via ' || y.via END

@@ -1,9 +1,15 @@
 -- title: Grant used from another account and never ended
 -- severity: high
 -- attack: T1098, T1537
--- description: A grant was made for a principal of another account than its creator's, the grantee then used the key as granted, and nothing ended the grant before the evidence ends. This is the whole life of a grant as a back door. Critical when the first use came within minutes of the grant (a grant token in hand); low or medium when the grantee's account is a home account.
--- false-positives: Long-lived integrations between accounts. Use is inferred: KMS never logs which grant a call used, so a key policy may have allowed the same calls.
--- blind-spots: The encryption-context constraint is not compared. Grants made before the evidence begins. In the key owner's copy a foreign caller may have no name; then any caller of the grantee's account counts. Grants to AWS services are left out.
+-- description: A grant was made for a principal of another account than its creator's, the grantee then used the key
+--   as granted, and nothing ended the grant before the evidence ends. This is the whole life of a grant as a back
+--   door. Critical when the first use came within minutes of the grant (a grant token in hand); low or medium when
+--   the grantee's account is a home account.
+-- false-positives: Long-lived integrations between accounts. Use is inferred: KMS never logs which grant a call used,
+--   so a key policy may have allowed the same calls.
+-- blind-spots: The encryption-context constraint is not compared. Grants made before the evidence begins. In the key
+--   owner's copy a foreign caller may have no name; then any caller of the grantee's account counts. Grants to AWS
+--   services are left out.
 -- reads: grants
 -- params: token_seconds = 300
 WITH used_grants AS (

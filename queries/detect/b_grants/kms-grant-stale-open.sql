@@ -1,14 +1,19 @@
 -- title: Grant still open at the end of the evidence
 -- severity: info
 -- attack: T1098
--- description: A grant to something other than an AWS service was made and never ended within the evidence. Medium when it is old, or when its grantee was never seen using it although there was time to; low when it opens data without a constraint. A review list more than an alarm.
+-- description: A grant to something other than an AWS service was made and never ended within the evidence. Medium
+--   when it is old, or when its grantee was never seen using it although there was time to; low when it opens data
+--   without a constraint. A review list more than an alarm.
 -- false-positives: Applications that live on grants. Grants to AWS services are left out.
--- blind-spots: Grants made before the evidence begins are invisible to CloudTrail: ListGrants on the key shows them. Use is inferred from the grantee's calls; use through services that forward the grantee's rights is included, use by an AWS service itself is not.
+-- blind-spots: Grants made before the evidence begins are invisible to CloudTrail: ListGrants on the key shows them.
+--   Use is inferred from the grantee's calls; use through services that forward the grantee's rights is included, use
+--   by an AWS service itself is not.
 -- reads: grants
 -- params: old_days = 90, unused_days = 7
 WITH open_grants AS (
   SELECT
-    g.grant_id, g.key_arn, g.created_time, g.create_event_id, g.create_count, g.account_id, g.region, g.creator, g.creator_source_ip,
+    g.grant_id, g.key_arn, g.created_time, g.create_event_id, g.create_count, g.account_id, g.region, g.creator,
+    g.creator_source_ip,
     g.creator_via, g.grantee_principal, g.grantee_account_id, g.is_grantee_home, g.retiring_principal, g.grant_operations,
     g.grant_constraint, g.use_count, g.last_use_time, g.age_seconds,
     CAST(FLOOR(CAST(g.age_seconds AS DOUBLE) / 86400.0) AS BIGINT) AS age_days,
@@ -16,6 +21,7 @@ WITH open_grants AS (
     CASE WHEN g.use_count = 0 AND g.age_seconds >= p.unused_days * 86400 THEN 1 ELSE 0 END AS is_unused,
     CASE WHEN g.grant_constraint IS NULL
           AND (',' || g.grant_operations || ',' LIKE '%,Decrypt,%' OR ',' || g.grant_operations || ',' LIKE '%,ReEncryptFrom,%'
+
             OR ',' || g.grant_operations || ',' LIKE '%,GenerateDataKey,%' OR ',' || g.grant_operations || ',' LIKE '%,CreateGrant,%')
          THEN 1 ELSE 0 END AS is_wide
   FROM grants AS g

@@ -1,8 +1,12 @@
 -- title: Grant to an account outside the organization
 -- severity: high
 -- attack: T1098.003, T1537
--- description: A grant on one of our keys allows a principal of an account that is not a home account, or lets such a principal retire it. A grant never expires, does not show in the key policy, and outlives the credential that made it. Critical when it allows opening data, minting data keys or passing on more grants.
--- false-positives: Auto Scaling and EBS across accounts (the grantee is then a service-linked role, and the finding is high at most), backup vendors, marketplace products. Grants to AWS services are left out. Name further accounts with --home-account.
+-- description: A grant on one of our keys allows a principal of an account that is not a home account, or lets such a
+--   principal retire it. A grant never expires, does not show in the key policy, and outlives the credential that
+--   made it. Critical when it allows opening data, minting data keys or passing on more grants.
+-- false-positives: Auto Scaling and EBS across accounts (the grantee is then a service-linked role, and the finding
+--   is high at most), backup vendors, marketplace products. Grants to AWS services are left out. Name further
+--   accounts with --home-account.
 -- blind-spots: Grants made before the evidence begins. A grantee given as a bare unique id names no account.
 -- reads: events, repeated_copies
 WITH made_grants AS (
@@ -41,7 +45,8 @@ WITH made_grants AS (
 ), outside_grants AS (
   SELECT
     g.grant_ref, g.event_id, g.event_time, g.event_epoch, g.account_id, g.region, g.key_arn, g.principal, g.via, g.source_ip,
-    g.grantee_principal, g.grantee_account_id, g.retiring_principal, g.retiring_account_id, g.grant_operations, g.grant_constraint,
+    g.grantee_principal, g.grantee_account_id, g.retiring_principal, g.retiring_account_id, g.grant_operations,
+    g.grant_constraint,
     CASE WHEN g.grantee_account_id IS NOT NULL AND x.grantee_home_id IS NULL THEN 1 ELSE 0 END AS is_grantee_outside,
     CASE WHEN g.grantee_principal LIKE '%:role/aws-service-role/%' THEN 1 ELSE 0 END AS is_service_role,
     CASE WHEN ',' || g.grant_operations || ',' LIKE '%,Decrypt,%'
@@ -76,7 +81,8 @@ SELECT
   o.principal,
   o.source_ip,
   n.event_count,
-  CASE WHEN o.is_dangerous = 1 AND o.is_grantee_outside = 1 AND o.is_service_role = 0 THEN 'critical' ELSE 'high' END AS severity,
+  CASE WHEN o.is_dangerous = 1 AND o.is_grantee_outside = 1 AND o.is_service_role = 0 THEN 'critical'
+       ELSE 'high' END AS severity,
   COALESCE(o.principal, 'An unnamed principal') || ' granted '
     || COALESCE(o.grant_operations, 'unknown operations') || ' on ' || COALESCE(o.key_arn, 'an unnamed key') || ' to '
     || COALESCE(o.grantee_principal, 'an unnamed grantee')

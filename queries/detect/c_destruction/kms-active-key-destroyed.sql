@@ -1,9 +1,12 @@
 -- title: Key in use was disabled, scheduled for deletion or emptied
 -- severity: critical
 -- attack: T1485, T1486
--- description: A key that was used within the last days was disabled, scheduled for deletion, or lost its imported material. What depended on it fails from this moment: the finding names the users and the data. High when it was undone within the evidence; medium when only the actor itself had used the key, directly and hardly ever.
+-- description: A key that was used within the last days was disabled, scheduled for deletion, or lost its imported
+--   material. What depended on it fails from this moment: the finding names the users and the data. High when it was
+--   undone within the evidence; medium when only the actor itself had used the key, directly and hardly ever.
 -- false-positives: The tail of a planned migration; test keys that their creator uses and removes (medium).
--- blind-spots: Services cache data keys, so the last use in the evidence may be long before the last need. Use outside the evidence is not seen.
+-- blind-spots: Services cache data keys, so the last use in the evidence may be long before the last need. Use
+--   outside the evidence is not seen.
 -- reads: events, repeated_copies
 -- params: active_days = 30, throwaway_uses = 20
 WITH blows AS (

@@ -1,9 +1,13 @@
 -- title: Key scheduled for deletion
 -- severity: high
 -- attack: T1485
--- description: A key will be deleted when its waiting period ends, and everything encrypted under it will be lost for good; it is unusable from this moment. Critical when the key was in use shortly before; medium when the deletion was cancelled within the evidence; low for a key that its own creator made in the evidence and that nobody else, no service and hardly any call ever used.
+-- description: A key will be deleted when its waiting period ends, and everything encrypted under it will be lost for
+--   good; it is unusable from this moment. Critical when the key was in use shortly before; medium when the deletion
+--   was cancelled within the evidence; low for a key that its own creator made in the evidence and that nobody else,
+--   no service and hardly any call ever used.
 -- false-positives: Infrastructure teardown and ephemeral test keys (those are low), planned decommissioning.
--- blind-spots: Last use is only what the evidence holds: data under the key may be older. Aliases are those seen in the evidence.
+-- blind-spots: Last use is only what the evidence holds: data under the key may be older. Aliases are those seen in
+--   the evidence.
 -- reads: events, repeated_copies, keys
 -- params: active_days = 30, throwaway_uses = 20
 WITH schedules AS (
@@ -46,7 +50,8 @@ WITH schedules AS (
     x.cancel_epoch,
     x.cancel_time,
     x.cancelled_by,
-    CAST(ROW_NUMBER() OVER (PARTITION BY s.event_id ORDER BY x.cancel_epoch, x.cancel_event_id, s.event_id) AS BIGINT) AS cancel_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY s.event_id
+                            ORDER BY x.cancel_epoch, x.cancel_event_id, s.event_id) AS BIGINT) AS cancel_no
   FROM schedules AS s
   JOIN cancels AS x ON x.cancelled_key = s.key_arn
   WHERE x.cancel_epoch >= s.event_epoch
@@ -69,7 +74,8 @@ WITH schedules AS (
   FROM keys AS k
 ), judged AS (
   SELECT
-    j.event_id, j.event_time, j.event_epoch, j.account_id, j.region, j.key_arn, j.principal, j.source_ip, j.via, j.pending_window_days,
+    j.event_id, j.event_time, j.event_epoch, j.account_id, j.region, j.key_arn, j.principal, j.source_ip, j.via,
+    j.pending_window_days,
     j.deletion_time,
     a.aliases, a.creator, a.created_time, a.last_use_time, a.last_use_epoch, a.user_count,
     COALESCE(a.use_count, 0) AS use_count,

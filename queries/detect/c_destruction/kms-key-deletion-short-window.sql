@@ -1,7 +1,9 @@
 -- title: Key deletion with a short waiting period
 -- severity: high
 -- attack: T1485, T1490
--- description: A deletion was scheduled with a shorter waiting period than the policy asks for, which leaves less time to notice. Only CloudTrail has the chosen period: DescribeKey does not return it. Critical at the shortest period KMS allows.
+-- description: A deletion was scheduled with a shorter waiting period than the policy asks for, which leaves less
+--   time to notice. Only CloudTrail has the chosen period: DescribeKey does not return it. Critical at the shortest
+--   period KMS allows.
 -- false-positives: Test accounts whose pipelines always take the shortest period.
 -- blind-spots: Refused calls are logged without their parameters, so the period that was asked for is unknown.
 -- reads: events, repeated_copies, keys

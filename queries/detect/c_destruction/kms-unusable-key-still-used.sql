@@ -1,9 +1,12 @@
 -- title: Calls fail because their key is pending deletion
 -- severity: high
 -- attack: T1485, T1489
--- description: Somebody still needs a key that is about to be deleted: cryptographic calls fail because it is pending deletion. This is the last warning before the data under the key is lost; the finding names who scheduled the deletion and how long it can still be cancelled.
+-- description: Somebody still needs a key that is about to be deleted: cryptographic calls fail because it is pending
+--   deletion. This is the last warning before the data under the key is lost; the finding names who scheduled the
+--   deletion and how long it can still be cancelled.
 -- false-positives: The tail of a decommissioning, such as a monitoring job that nobody switched off.
--- blind-spots: Services cache data keys and may not call at all until it is too late. Calls that a service makes without the caller's rights name the service.
+-- blind-spots: Services cache data keys and may not call at all until it is too late. Calls that a service makes
+--   without the caller's rights name the service.
 -- reads: events, repeated_copies
 WITH failed_uses AS (
   SELECT

@@ -1,7 +1,9 @@
 -- title: Lockout safety check of a key policy skipped
 -- severity: high
 -- attack: T1531, T1486
--- description: The caller asked KMS not to check whether it can still change the policy afterwards. That is the switch to take a key away from its owner for good. Critical when the new policy leaves nobody in the owner's account who may change it; medium when the call failed; low when CloudFormation made a key that its owner keeps.
+-- description: The caller asked KMS not to check whether it can still change the policy afterwards. That is the
+--   switch to take a key away from its owner for good. Critical when the new policy leaves nobody in the owner's
+--   account who may change it; medium when the call failed; low when CloudFormation made a key that its owner keeps.
 -- false-positives: Some infrastructure templates set the switch when they make a key.
 -- blind-spots: A call that IAM refused is logged without its parameters, so its switch is unknown.
 -- reads: events, repeated_copies

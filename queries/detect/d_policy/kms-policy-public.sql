@@ -1,9 +1,13 @@
 -- title: Key policy open to everyone
 -- severity: critical
 -- attack: T1537, T1486
--- description: A key policy was set that allows everyone to use the key, with no condition that fences it. Anybody with an AWS account can then call it. High when the open actions only encrypt or look; medium when a later policy closed it within the hour.
--- false-positives: Statements for everyone that a condition fences (kms:CallerAccount, aws:PrincipalOrgID, aws:SourceArn and the like) are not counted, nor are Deny statements. kms:ViaService alone does not fence.
--- blind-spots: A policy set before the evidence begins, and a CreateKey without a policy, which gets the default one. Denied calls set nothing.
+-- description: A key policy was set that allows everyone to use the key, with no condition that fences it. Anybody
+--   with an AWS account can then call it. High when the open actions only encrypt or look; medium when a later policy
+--   closed it within the hour.
+-- false-positives: Statements for everyone that a condition fences (kms:CallerAccount, aws:PrincipalOrgID,
+--   aws:SourceArn and the like) are not counted, nor are Deny statements. kms:ViaService alone does not fence.
+-- blind-spots: A policy set before the evidence begins, and a CreateKey without a policy, which gets the default one.
+--   Denied calls set nothing.
 -- reads: events, repeated_copies, policy_entries
 -- params: quick_fix_seconds = 3600
 WITH policies AS (
@@ -98,6 +102,7 @@ SELECT
     || COALESCE(a.policy_key, 'an unnamed key') || ' to everyone'
     || COALESCE(' (actions: ' || CAST(b.action_count AS STRING) || ', such as ' || b.first_action || ')', '')
     || CASE WHEN c.closed_epoch IS NULL THEN '; no later policy in the evidence closes it.'
+
             ELSE '; a later policy closed it after ' || CAST(c.closed_epoch - a.event_epoch AS STRING) || ' seconds.' END AS summary,
   a.event_id AS event_ids,
   a.event_name AS action,

@@ -1,7 +1,9 @@
 -- title: Key disabled
 -- severity: medium
 -- attack: T1489, T1485
--- description: A key was disabled: all calls with it fail until it is enabled again. DisableKey calls on one key that lie within a day of each other are one finding. High when others had used the key in the days before, or when it was disabled and enabled again and again (a denial of service by flapping).
+-- description: A key was disabled: all calls with it fail until it is enabled again. DisableKey calls on one key that
+--   lie within a day of each other are one finding. High when others had used the key in the days before, or when it
+--   was disabled and enabled again and again (a denial of service by flapping).
 -- false-positives: Rest before a deletion, incident response. The finding tells when the key was enabled again.
 -- blind-spots: Use outside the evidence is not seen; services cache data keys and fail later.
 -- reads: events, repeated_copies
@@ -30,25 +32,29 @@ WITH switches AS (
     AND e.key_arn IS NOT NULL
 ), disables AS (
   SELECT
-    d.event_id, d.event_time, d.event_epoch, d.account_id, d.region, d.key_arn, d.principal, d.source_ip, d.active_days, d.flap_cycles,
+    d.event_id, d.event_time, d.event_epoch, d.account_id, d.region, d.key_arn, d.principal, d.source_ip, d.active_days,
+    d.flap_cycles,
     d.flap_seconds,
     LAG(d.event_epoch) OVER (PARTITION BY d.key_arn ORDER BY d.event_epoch, d.event_id) AS before_epoch
   FROM switches AS d
   WHERE d.event_name = 'DisableKey'
 ), marked_disables AS (
   SELECT
-    m.event_id, m.event_time, m.event_epoch, m.account_id, m.region, m.key_arn, m.principal, m.source_ip, m.active_days, m.flap_cycles,
+    m.event_id, m.event_time, m.event_epoch, m.account_id, m.region, m.key_arn, m.principal, m.source_ip, m.active_days,
+    m.flap_cycles,
     CASE WHEN m.before_epoch IS NULL OR m.event_epoch - m.before_epoch > m.flap_seconds THEN 1 ELSE 0 END AS is_start
   FROM disables AS m
 ), numbered_disables AS (
   SELECT
-    n.event_id, n.event_time, n.event_epoch, n.account_id, n.region, n.key_arn, n.principal, n.source_ip, n.active_days, n.flap_cycles,
+    n.event_id, n.event_time, n.event_epoch, n.account_id, n.region, n.key_arn, n.principal, n.source_ip, n.active_days,
+    n.flap_cycles,
     CAST(SUM(n.is_start) OVER (PARTITION BY n.key_arn ORDER BY n.event_epoch, n.event_id
                                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS episode_no
   FROM marked_disables AS n
 ), ranked_disables AS (
   SELECT
-    k.event_id, k.event_time, k.event_epoch, k.account_id, k.region, k.key_arn, k.principal, k.source_ip, k.active_days, k.flap_cycles,
+    k.event_id, k.event_time, k.event_epoch, k.account_id, k.region, k.key_arn, k.principal, k.source_ip, k.active_days,
+    k.flap_cycles,
     k.episode_no,
     CAST(ROW_NUMBER() OVER (PARTITION BY k.key_arn, k.episode_no ORDER BY k.event_epoch, k.event_id) AS BIGINT) AS disable_no
   FROM numbered_disables AS k
@@ -126,7 +132,8 @@ WITH switches AS (
   GROUP BY w.episode_key, w.episode_no
 ), judged AS (
   SELECT
-    j.episode_key, j.first_time, j.last_time, j.last_epoch, j.account_id, j.region, j.principal, j.source_ip, j.active_days, j.flap_cycles,
+    j.episode_key, j.first_time, j.last_time, j.last_epoch, j.account_id, j.region, j.principal, j.source_ip, j.active_days,
+    j.flap_cycles,
     j.actor_count, j.disable_count,
     h.event_ids,
     COALESCE(l.enable_count, 0) AS enable_count,
@@ -134,7 +141,8 @@ WITH switches AS (
     l.enabled_epoch,
     COALESCE(o.use_count, 0) AS use_count,
     COALESCE(o.own_use_count, 0) AS own_use_count,
-    CASE WHEN j.disable_count <= COALESCE(l.enable_count, 0) THEN j.disable_count ELSE COALESCE(l.enable_count, 0) END AS cycle_count
+    CASE WHEN j.disable_count <= COALESCE(l.enable_count, 0) THEN j.disable_count
+         ELSE COALESCE(l.enable_count, 0) END AS cycle_count
   FROM episodes AS j
   JOIN episode_ids AS h ON h.id_key = j.episode_key AND h.id_episode_no = j.episode_no
   LEFT JOIN enables AS l ON l.enabled_key = j.episode_key AND l.enabled_episode_no = j.episode_no

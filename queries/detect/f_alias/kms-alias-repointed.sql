@@ -1,9 +1,16 @@
 -- title: Alias in use moved to another key
 -- severity: high
 -- attack: T1565.001, T1486
--- description: An alias that was in use names another key now: by UpdateAlias, by deleting and creating it, or, with no change in the evidence, because calls by the alias reach another key than before. Applications that name the key by its alias then encrypt under a key that somebody else chose. Critical when the new key is foreign, made of outside material, young, or made by whoever moved the alias; medium for what a manual rotation looks like (one team made both keys, and the old one lives on).
--- false-positives: Manual rotation by alias switch. KMS applies a change within minutes, so calls that still reach the old key right after a change are not drift.
--- blind-spots: Services that resolve an alias once (default encryption of buckets) keep the key they resolved and do not show the move. Alias use before the evidence begins is not seen. Deleting a key deletes its aliases without a record.
+-- description: An alias that was in use names another key now: by UpdateAlias, by deleting and creating it, or, with
+--   no change in the evidence, because calls by the alias reach another key than before. Applications that name the
+--   key by its alias then encrypt under a key that somebody else chose. Critical when the new key is foreign, made of
+--   outside material, young, or made by whoever moved the alias; medium for what a manual rotation looks like (one
+--   team made both keys, and the old one lives on).
+-- false-positives: Manual rotation by alias switch. KMS applies a change within minutes, so calls that still reach
+--   the old key right after a change are not drift.
+-- blind-spots: Services that resolve an alias once (default encryption of buckets) keep the key they resolved and do
+--   not show the move. Alias use before the evidence begins is not seen. Deleting a key deletes its aliases without a
+--   record.
 -- reads: events, aliases, keys
 -- params: young_days = 7, recreate_hours = 24, settle_minutes = 15
 WITH moves AS (
@@ -42,7 +49,9 @@ WITH moves AS (
 ), unsettled AS (
   SELECT DISTINCT m.set_event_id AS unsettled_id
   FROM moves AS m
-  JOIN alias_changes AS x ON x.changed_alias = m.alias_name AND x.changed_account_id = m.alias_account_id AND x.changed_region = m.alias_region
+  JOIN alias_changes AS x ON x.changed_alias = m.alias_name
+      AND x.changed_account_id = m.alias_account_id
+      AND x.changed_region = m.alias_region
   CROSS JOIN params AS q
   WHERE m.how = 'observed'
     AND x.change_epoch <= m.from_epoch

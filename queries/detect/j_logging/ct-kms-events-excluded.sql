@@ -1,9 +1,16 @@
 -- title: KMS events excluded from a trail
 -- severity: critical
 -- attack: T1562.008 / v19 T1685.002
--- description: A trail or event data store was told to leave out KMS events: from then on every use and every administration of keys goes unrecorded there, and cannot be recovered later. The finding tells when KMS events were taken in again, which bounds the blind time; repeating the exclusion is no second finding. Low when the evidence shows that another trail still carried KMS events.
--- false-positives: Saving costs on a secondary trail, which is common: then another trail's selectors, or KMS events recorded in the same account and Region after the change, show that somebody still records them, and the severity is low.
--- blind-spots: A trail that never had its selectors set within the evidence is unknown. Events from CloudTrail's event history do not depend on trails and look like another trail. Changes in an organization's management account may blind other accounts.
+-- description: A trail or event data store was told to leave out KMS events: from then on every use and every
+--   administration of keys goes unrecorded there, and cannot be recovered later. The finding tells when KMS events
+--   were taken in again, which bounds the blind time; repeating the exclusion is no second finding. Low when the
+--   evidence shows that another trail still carried KMS events.
+-- false-positives: Saving costs on a secondary trail, which is common: then another trail's selectors, or KMS events
+--   recorded in the same account and Region after the change, show that somebody still records them, and the severity
+--   is low.
+-- blind-spots: A trail that never had its selectors set within the evidence is unknown. Events from CloudTrail's
+--   event history do not depend on trails and look like another trail. Changes in an organization's management
+--   account may blind other accounts.
 -- reads: events
 -- params: grace_minutes = 15
 WITH selector_calls AS (
@@ -20,20 +27,23 @@ WITH selector_calls AS (
     COALESCE(e.trail_name, 'an unnamed trail') AS trail_name,
     COALESCE(e.trail_name, '') AS trail_ref,
     CASE WHEN e.excludes_kms THEN 1 ELSE 0 END AS is_excluding,
-    CASE WHEN e.excludes_kms OR COALESCE(e.blinds_key_use, FALSE) OR COALESCE(e.blinds_key_admin, FALSE) THEN 0 ELSE 1 END AS is_carrying
+    CASE WHEN e.excludes_kms OR COALESCE(e.blinds_key_use, FALSE) OR COALESCE(e.blinds_key_admin, FALSE) THEN 0
+         ELSE 1 END AS is_carrying
   FROM events AS e
   WHERE e.action_class = 'trail'
     AND e.outcome = 'ok'
     AND e.excludes_kms IS NOT NULL
 ), selector_history AS (
   SELECT
+
     y.event_id, y.event_name, y.event_time, y.event_epoch, y.account_id, y.region, y.principal, y.source_ip, y.user_agent, y.trail_name,
     y.trail_ref, y.is_excluding,
     LAG(y.is_excluding) OVER (PARTITION BY y.account_id, y.trail_ref ORDER BY y.event_epoch, y.event_id) AS was_excluding
   FROM selector_calls AS y
 ), exclusions AS (
   SELECT
-    x.event_id AS excluded_id, x.event_name, x.event_time, x.event_epoch, x.account_id, x.region, x.principal, x.source_ip, x.user_agent, x.trail_name,
+    x.event_id AS excluded_id, x.event_name, x.event_time, x.event_epoch, x.account_id, x.region, x.principal, x.source_ip,
+    x.user_agent, x.trail_name,
     x.trail_ref
   FROM selector_history AS x
   WHERE x.is_excluding = 1
@@ -71,7 +81,8 @@ WITH selector_calls AS (
     o.other_excluded_id,
     o.other_trail,
     o.is_carrying,
-    CAST(ROW_NUMBER() OVER (PARTITION BY o.other_excluded_id, o.other_trail ORDER BY o.negative_epoch, o.other_event_id) AS BIGINT) AS other_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY o.other_excluded_id, o.other_trail
+                            ORDER BY o.negative_epoch, o.other_event_id) AS BIGINT) AS other_no
   FROM other_calls AS o
 ), switches AS (
   SELECT
@@ -79,7 +90,8 @@ WITH selector_calls AS (
     COALESCE(w.trail_name, '') AS switch_trail,
     w.event_epoch AS switch_epoch,
     w.event_id AS switch_event_id,
-    CASE WHEN w.event_name IN ('StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore') THEN 0 ELSE 1 END AS is_stop
+    CASE WHEN w.event_name IN ('StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore') THEN 0
+         ELSE 1 END AS is_stop
   FROM events AS w
   WHERE w.action_class = 'trail'
     AND w.outcome = 'ok'
@@ -100,7 +112,8 @@ WITH selector_calls AS (
     l.switch_excluded_id,
     l.switch_trail,
     l.is_stop,
-    CAST(ROW_NUMBER() OVER (PARTITION BY l.switch_excluded_id, l.switch_trail ORDER BY l.negative_epoch, l.switch_event_id) AS BIGINT) AS switch_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY l.switch_excluded_id, l.switch_trail
+                            ORDER BY l.negative_epoch, l.switch_event_id) AS BIGINT) AS switch_no
   FROM switch_calls AS l
 ), stopped_trails AS (
   SELECT m.switch_excluded_id, m.switch_trail

@@ -1,9 +1,14 @@
 -- title: Trail stopped, deleted or emptied
 -- severity: critical
 -- attack: T1562.008 / v19 T1685.002
--- description: A trail or event data store stopped recording: StopLogging, DeleteTrail, the deletion or end of ingestion of an event data store, or selectors without management events. The finding counts the KMS administration around it and tells when recording began again. High when KMS events of the same account and Region were still recorded afterwards; medium when another trail was made and started in the day before.
+-- description: A trail or event data store stopped recording: StopLogging, DeleteTrail, the deletion or end of
+--   ingestion of an event data store, or selectors without management events. The finding counts the KMS
+--   administration around it and tells when recording began again. High when KMS events of the same account and
+--   Region were still recorded afterwards; medium when another trail was started in the day before.
 -- false-positives: Moving from one trail to another, and teardown of test accounts.
--- blind-spots: What happened while nothing was recorded is gone. Events from CloudTrail's event history do not depend on trails and look like another trail. A stopped organization trail blinds accounts that the finding does not name.
+-- blind-spots: What happened while nothing was recorded is gone. Events from CloudTrail's event history do not depend
+--   on trails and look like another trail. A stopped organization trail blinds accounts that the finding does not
+--   name.
 -- reads: events
 -- params: grace_minutes = 15, around_minutes = 60, migration_hours = 24
 WITH trail_calls AS (
@@ -36,7 +41,8 @@ WITH trail_calls AS (
     AND e.outcome = 'ok'
 ), stops AS (
   SELECT
-    x.event_id AS stop_id, x.event_name, x.event_time, x.event_epoch, x.account_id, x.region, x.principal, x.source_ip, x.user_agent, x.trail_name,
+    x.event_id AS stop_id, x.event_name, x.event_time, x.event_epoch, x.account_id, x.region, x.principal, x.source_ip,
+    x.user_agent, x.trail_name,
     x.trail_ref,
     CASE WHEN x.event_name IN ('PutEventSelectors', 'UpdateEventDataStore') THEN 'selected' ELSE 'on' END AS remedy
   FROM trail_calls AS x
@@ -56,17 +62,27 @@ WITH trail_calls AS (
   SELECT r.stopped_id, r.restart_id, r.restarted_time, r.restarted_epoch, r.restarted_by
   FROM restart_pairs AS r
   WHERE r.restart_no = 1
+), ended_trails AS (
+  SELECT y.account_id AS ended_account_id, y.trail_ref AS ended_trail, MAX(y.event_epoch) AS ended_epoch
+  FROM stops AS y
+  GROUP BY y.account_id, y.trail_ref
+), lasting_starts AS (
+  -- A trail that was itself ended later, by any means, replaces nothing.
+  SELECT d.account_id AS new_account_id, d.trail_ref AS new_trail, d.event_epoch AS started_epoch
+  FROM trail_calls AS d
+  LEFT JOIN ended_trails AS u ON u.ended_account_id = d.account_id AND u.ended_trail = d.trail_ref
+  WHERE d.event_name IN ('StartLogging', 'CreateEventDataStore')
+    AND (u.ended_epoch IS NULL OR u.ended_epoch < d.event_epoch)
 ), replacements AS (
   SELECT
     c.stop_id AS replaced_id,
-    MIN(d.trail_ref) AS new_trail
+    MIN(v.new_trail) AS new_trail
   FROM stops AS c
-  JOIN trail_calls AS d ON d.account_id = c.account_id
+  JOIN lasting_starts AS v ON v.new_account_id = c.account_id
   CROSS JOIN params AS p
-  WHERE d.event_name IN ('StartLogging', 'CreateEventDataStore')
-    AND d.trail_ref <> c.trail_ref
-    AND d.event_epoch <= c.event_epoch
-    AND d.event_epoch >= c.event_epoch - p.migration_hours * 3600
+  WHERE v.new_trail <> c.trail_ref
+    AND v.started_epoch <= c.event_epoch
+    AND v.started_epoch >= c.event_epoch - p.migration_hours * 3600
   GROUP BY c.stop_id
 ), stopped_places AS (
   SELECT DISTINCT z.account_id AS place_account_id, z.region AS place_region
