@@ -10,7 +10,7 @@ use crate::case::inputs::{StoredInput, WaitingInputs, hex};
 use crate::discover::Source;
 use crate::error::{Error, Result};
 use crate::pipeline::filter::RecordFilter;
-use crate::pipeline::{Config, Extraction, InputRow, Totals, extract, ordered};
+use crate::pipeline::{Config, Extraction, InputRow, RowBuffer, Totals, extract, ordered};
 use crate::read::Limits;
 use crate::scan::MAX_RECORD;
 use crate::table::sort::Spill;
@@ -169,7 +169,9 @@ pub fn build(
     let mut children = ChildrenByDay { tables: ChildTables::create(&tables)?, untouched: BTreeMap::new() };
     if let Some(old) = extended {
         let days = days_of(&extraction)?;
-        extraction.rows.push(existing::rows(old, &days)?);
+        let mut buffer = RowBuffer::bounded(config.memory / config.jobs.max(1), &spill);
+        existing::rows(old, &days, &mut buffer)?;
+        extraction.add(buffer);
         children.untouched = existing::untouched_children(old, &days)?;
         built.rows_per_day = keep_untouched(old, &days, &events)?;
     }

@@ -40,6 +40,26 @@ impl TextForm {
             TextForm::NdJson => "ndjson",
         }
     }
+
+    /// Appends what stands before the rows: the header line of CSV, nothing for NDJSON.
+    pub fn write_header(self, names: &[&str], out: &mut Vec<u8>) {
+        if self == TextForm::Csv {
+            csv::write_header(names.iter().copied(), out);
+        }
+    }
+
+    /// Appends one row as one line.
+    pub fn write_row<'c>(self, names: &[&str], cells: impl IntoIterator<Item = Cell<'c>>, out: &mut Vec<u8>) {
+        match self {
+            TextForm::Csv => csv::write_row(cells, out),
+            TextForm::NdJson => {
+                let mut line = String::new();
+                ndjson::write_object(names, cells, &mut line);
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+        }
+    }
 }
 
 fn append(builder: &mut dyn ArrayBuilder, kind: Kind, cell: Option<&Cell<'_>>) {
@@ -129,26 +149,17 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
 /// When a file cannot be read, or the text cannot be written.
 fn export_into(tables: &[std::path::PathBuf], form: TextForm, out: &mut impl Write, path: &Path) -> Result<()> {
     let fail = |error| Error::file(path, "write the table", error);
-    let mut has_header = form != TextForm::Csv;
+    let mut has_header = false;
     for table in tables {
         read_table(table, |batch| {
             let schema = batch.schema();
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let mut text = Vec::new();
             if !std::mem::replace(&mut has_header, true) {
-                csv::write_header(names.iter().copied(), &mut text);
+                form.write_header(&names, &mut text);
             }
             for row in 0..batch.num_rows() {
-                let cells = batch.columns().iter().map(|array| cell(array.as_ref(), row));
-                match form {
-                    TextForm::Csv => csv::write_row(cells, &mut text),
-                    TextForm::NdJson => {
-                        let mut line = String::new();
-                        ndjson::write_object(&names, cells, &mut line);
-                        text.extend_from_slice(line.as_bytes());
-                        text.push(b'\n');
-                    }
-                }
+                form.write_row(&names, batch.columns().iter().map(|array| cell(array.as_ref(), row)), &mut text);
             }
             out.write_all(&text).map_err(fail)
         })?;

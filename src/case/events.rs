@@ -7,7 +7,7 @@
 use crate::case::cells::TextForm;
 use crate::case::ids::IdIndex;
 use crate::error::{Error, Result};
-use crate::output::{Cell, csv, event_cells, ndjson};
+use crate::output::event_cells;
 use crate::pipeline::{Extraction, ordered};
 use crate::schema::EVENT_COLUMNS;
 use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, EventsBuilder, arrow_schema};
@@ -143,11 +143,10 @@ fn merge_pieces<'r>(
     rows: &'r [Rows],
     runs: Vec<Run>,
     spill: &Spill,
-    scratch: PathBuf,
     cut: Cut,
     submit: &mut dyn FnMut(Piece<'r>) -> Result<()>,
 ) -> Result<Merged> {
-    let ids = IdIndex::new(scratch);
+    let ids = IdIndex::new(spill.folder().join("ids"));
     let mut gatherer = Gatherer { merged: Merged::default(), ids, piece: Piece::new(0), cut, submit };
     if runs.is_empty() {
         merge_in_memory(rows, |row, fate| {
@@ -347,7 +346,7 @@ pub fn write_hive(
         |encoder, piece: Piece<'_>| encoder.encode(&piece),
         consume,
         |submit| {
-            merged = merge_pieces(&rows, extraction.runs, spill, events.with_file_name("ids"), Cut::ByDay, submit)?;
+            merged = merge_pieces(&rows, extraction.runs, spill, Cut::ByDay, submit)?;
             Ok(())
         },
     )?;
@@ -359,13 +358,7 @@ pub fn write_hive(
 ///
 /// # Errors
 /// When the file cannot be written or a run cannot be read.
-pub fn write_parquet(
-    extraction: Extraction,
-    spill: &Spill,
-    jobs: usize,
-    path: &Path,
-    scratch: PathBuf,
-) -> Result<Merged> {
+pub fn write_parquet(extraction: Extraction, spill: &Spill, jobs: usize, path: &Path) -> Result<Merged> {
     let mut file = TableFile::create(path, &EVENTS_SCHEMA)?;
     let mut merged = Merged::default();
     let rows = sorted(extraction.rows, jobs)?;
@@ -376,26 +369,12 @@ pub fn write_parquet(
         |encoder, piece: Piece<'_>| encoder.encode(&piece),
         consume,
         |submit| {
-            merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
+            merged = merge_pieces(&rows, extraction.runs, spill, Cut::Anywhere, submit)?;
             Ok(())
         },
     )?;
     file.finish()?;
     Ok(merged)
-}
-
-/// Appends one event in a text form.
-pub fn write_text_row(format: TextForm, cells: Vec<Cell<'_>>, out: &mut Vec<u8>) {
-    match format {
-        TextForm::Csv => csv::write_row(cells, out),
-        TextForm::NdJson => {
-            let names: Vec<&str> = EVENT_COLUMNS.iter().map(|column| column.name).collect();
-            let mut text = String::new();
-            ndjson::write_object(&names, cells, &mut text);
-            out.extend_from_slice(text.as_bytes());
-            out.push(b'\n');
-        }
-    }
 }
 
 /// Writes all rows as text to `out`, which `path` names in errors.
@@ -406,21 +385,19 @@ pub fn write_text(
     extraction: Extraction,
     spill: &Spill,
     jobs: usize,
-    format: TextForm,
-    scratch: PathBuf,
+    form: TextForm,
     out: &mut impl Write,
     path: &Path,
 ) -> Result<Merged> {
     let fail = |error| Error::file(path, "write the table", error);
-    if format == TextForm::Csv {
-        let mut header = Vec::new();
-        csv::write_header(EVENT_COLUMNS.iter().map(|column| column.name), &mut header);
-        out.write_all(&header).map_err(fail)?;
-    }
+    let names: Vec<&str> = EVENT_COLUMNS.iter().map(|column| column.name).collect();
+    let mut header = Vec::new();
+    form.write_header(&names, &mut header);
+    out.write_all(&header).map_err(fail)?;
     let work = |(): &mut (), piece: Piece<'_>| {
         let mut text = Vec::new();
         for row in piece.rows() {
-            write_text_row(format, event_cells(&row.decode()), &mut text);
+            form.write_row(&names, event_cells(&row.decode()), &mut text);
         }
         Ok(text)
     };
@@ -432,7 +409,7 @@ pub fn write_text(
         work,
         |text: Vec<u8>| out.write_all(&text).map_err(fail),
         |submit| {
-            merged = merge_pieces(&rows, extraction.runs, spill, scratch, Cut::Anywhere, submit)?;
+            merged = merge_pieces(&rows, extraction.runs, spill, Cut::Anywhere, submit)?;
             Ok(())
         },
     )?;

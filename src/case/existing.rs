@@ -8,10 +8,9 @@ use crate::case::events::day_of;
 use crate::case::ids::hash_id;
 use crate::case::inputs::StoredInput;
 use crate::error::{Error, Result};
+use crate::pipeline::RowBuffer;
 use crate::schema::{ForeignKey, PolicyEntry, TagEntry, TrailSelector};
 use crate::table::columns::event_at;
-use crate::table::row::encode;
-use crate::table::sort::Rows;
 use arrow_array::{Array, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::borrow::Cow;
@@ -207,13 +206,12 @@ fn children(case: &Path, days: &HashSet<i32>) -> Result<HashMap<String, Children
     Ok(found)
 }
 
-/// The rows of `days` of a case, with their child rows.
+/// Appends the rows of `days` of a case, with their child rows, to `rows`, which bounds their memory.
 ///
 /// # Errors
-/// When a table cannot be read.
-pub fn rows(case: &Path, days: &HashSet<i32>) -> Result<Rows> {
+/// When a table cannot be read, or the rows cannot be written to disk.
+pub fn rows(case: &Path, days: &HashSet<i32>, rows: &mut RowBuffer<'_>) -> Result<()> {
     let children = children(case, days)?;
-    let mut rows = Rows::default();
     for (_, files) in parts(case)?.into_iter().filter(|(day, _)| days.contains(day)) {
         for file in files {
             read_table(&file, |batch| {
@@ -225,13 +223,13 @@ pub fn rows(case: &Path, days: &HashSet<i32>) -> Result<Rows> {
                         event.foreign_keys.clone_from(&found.foreign_keys);
                         event.trail_selectors.clone_from(&found.trail_selectors);
                     }
-                    rows.push(|buffer| encode(&event, buffer));
+                    rows.push(&event);
                 }
-                Ok(())
+                rows.check()
             })?;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// The child rows of the days that are not in `days`, per table and day, in order.

@@ -122,7 +122,6 @@ fn write(
     unfinished: &Unfinished,
     output: &Path,
 ) -> Result<Merged> {
-    let ids = unfinished.scratch.join("ids");
     let text = match format {
         Format::Parquet => None,
         Format::Csv => Some(TextForm::Csv),
@@ -132,14 +131,14 @@ fn write(
     let to_stdout = output == Path::new("-");
     let merged = match text {
         None if to_stdout => bail!("Parquet cannot be written to a pipe: give a file, or use --arrow-stream"),
-        None => write_parquet(extraction, spill, jobs, &unfinished.file(), ids)?,
+        None => write_parquet(extraction, spill, jobs, &unfinished.file())?,
         Some(text) if to_stdout => {
             let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
-            write_text(extraction, spill, jobs, text, ids, &mut out, output)?
+            write_text(extraction, spill, jobs, text, &mut out, output)?
         }
         Some(text) => {
             let mut out = BufWriter::with_capacity(1 << 18, File::create(unfinished.file())?);
-            write_text(extraction, spill, jobs, text, ids, &mut out, output)?
+            write_text(extraction, spill, jobs, text, &mut out, output)?
         }
     };
     if !to_stdout {

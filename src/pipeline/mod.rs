@@ -101,7 +101,12 @@ pub struct RowBuffer<'s> {
     failed: Option<Error>,
 }
 
-impl RowBuffer<'_> {
+impl<'s> RowBuffer<'s> {
+    /// A buffer that goes to `spill` whenever its rows take `bound` bytes.
+    pub fn bounded(bound: usize, spill: &'s Spill) -> RowBuffer<'s> {
+        RowBuffer { bounded: Some((bound, spill)), ..RowBuffer::default() }
+    }
+
     /// Appends one event. A failure to write a run is kept for `RowBuffer::check`, because the scanner that calls this
     /// cannot fail.
     pub fn push(&mut self, event: &Event<'_>) {
@@ -119,8 +124,22 @@ impl RowBuffer<'_> {
         }
     }
 
-    fn check(&mut self) -> Result<()> {
+    /// The failure to write a run, if there was one.
+    ///
+    /// # Errors
+    /// That failure, once.
+    pub fn check(&mut self) -> Result<()> {
         self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Extraction {
+    /// Adds all rows of a buffer.
+    pub fn add(&mut self, buffer: RowBuffer<'_>) {
+        self.runs.extend(buffer.runs);
+        if !buffer.rows.is_empty() {
+            self.rows.push(buffer.rows);
+        }
     }
 }
 
@@ -146,7 +165,7 @@ pub fn extract(
     let new_worker = || Worker {
         reader: Reader::new(config.limits),
         files: file::FileWorker::new(config.max_record, &config.filter),
-        buffer: RowBuffer { bounded: Some((config.memory / jobs, spill)), ..RowBuffer::default() },
+        buffer: RowBuffer::bounded(config.memory / jobs, spill),
     };
     let work = |worker: &mut Worker<'_>, chunk: &[Source]| {
         let mut inputs = Vec::with_capacity(chunk.len());
@@ -167,10 +186,7 @@ pub fn extract(
     let mut extraction = Extraction::default();
     for worker in workers {
         extraction.recipients.extend(worker.files.recipients);
-        extraction.runs.extend(worker.buffer.runs);
-        if !worker.buffer.rows.is_empty() {
-            extraction.rows.push(worker.buffer.rows);
-        }
+        extraction.add(worker.buffer);
     }
     Ok(extraction)
 }

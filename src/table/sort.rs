@@ -108,12 +108,17 @@ impl Spill {
         Spill { folder, next: AtomicU64::new(0) }
     }
 
+    /// The folder, for other files that are needed only until the merge is over.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn create(&self) -> Result<RunWriter> {
         std::fs::create_dir_all(&self.folder)
             .map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
         let path = self.folder.join(format!("run-{}", self.next.fetch_add(1, Relaxed)));
         let file = File::create(&path).map_err(|error| Error::file(&path, "create a sorted run", error))?;
-        Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file) })
+        Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file), rows: 0 })
     }
 
     /// Sorts `rows`, writes them as one run and empties them.
@@ -134,11 +139,13 @@ impl Spill {
 struct RunWriter {
     path: PathBuf,
     file: BufWriter<File>,
+    rows: u64,
 }
 
 impl RunWriter {
     fn push(&mut self, row: Row<'_>) -> Result<()> {
         let length = u32::try_from(row.0.len()).unwrap_or(u32::MAX);
+        self.rows += 1;
         self.file
             .write_all(&length.to_le_bytes())
             .and_then(|()| self.file.write_all(row.0))
@@ -147,7 +154,7 @@ impl RunWriter {
 
     fn finish(mut self) -> Result<Run> {
         self.file.flush().map_err(|error| Error::file(&self.path, "write a sorted run", error))?;
-        Ok(Run { path: self.path })
+        Ok(Run { path: self.path, rows: self.rows })
     }
 }
 
@@ -155,6 +162,7 @@ impl RunWriter {
 #[derive(Debug)]
 pub struct Run {
     path: PathBuf,
+    rows: u64,
 }
 
 impl Run {
@@ -180,14 +188,25 @@ impl Drop for Run {
 
 /// One sorted sequence being merged: rows in memory, or a run on disk.
 enum Cursor<'r> {
-    Memory { rows: &'r Rows, at: usize },
-    Disk { file: BufReader<File>, path: &'r Path, row: Vec<u8> },
+    Memory {
+        rows: &'r Rows,
+        at: usize,
+    },
+    /// `left` rows are still to come: a run that has fewer was cut after it was written, and the lost rows must not go
+    /// unnoticed.
+    Disk {
+        file: BufReader<File>,
+        path: &'r Path,
+        row: Vec<u8>,
+        left: u64,
+    },
 }
 
 impl<'r> Cursor<'r> {
     fn open(run: &'r Run) -> Result<Cursor<'r>> {
         let file = File::open(&run.path).map_err(|error| Error::file(&run.path, "read a sorted run", error))?;
-        Ok(Cursor::Disk { file: BufReader::with_capacity(READ_AHEAD, file), path: &run.path, row: Vec::new() })
+        let file = BufReader::with_capacity(READ_AHEAD, file);
+        Ok(Cursor::Disk { file, path: &run.path, row: Vec::new(), left: run.rows })
     }
 
     /// Moves to the next row; false at the end.
@@ -197,15 +216,14 @@ impl<'r> Cursor<'r> {
                 *at += 1;
                 Ok(*at <= rows.len())
             }
-            Cursor::Disk { file, path, row } => {
+            Cursor::Disk { left: 0, .. } => Ok(false),
+            Cursor::Disk { file, path, row, left } => {
+                let fail = |error| Error::file(path, "read a sorted run", error);
+                *left -= 1;
                 let mut length = [0; 4];
-                match file.read_exact(&mut length) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
-                    Err(error) => return Err(Error::file(path, "read a sorted run", error)),
-                }
+                file.read_exact(&mut length).map_err(fail)?;
                 row.resize(u32::from_le_bytes(length) as usize, 0);
-                file.read_exact(row).map_err(|error| Error::file(path, "read a sorted run", error))?;
+                file.read_exact(row).map_err(fail)?;
                 Ok(true)
             }
         }
@@ -434,6 +452,19 @@ mod tests {
         })
         .unwrap();
         assert_eq!(again, expected.iter().map(|(time, _, _, fate)| (*time, *fate)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_run_that_was_cut_is_an_error_and_not_a_shorter_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::new(folder.path().join("spill"));
+        let mut rows = Rows::default();
+        push(&mut rows, 1, "e1", 1, "f");
+        push(&mut rows, 2, "e2", 1, "f");
+        let run = spill.write(&mut rows).unwrap();
+        let bytes = std::fs::read(&run.path).unwrap();
+        std::fs::write(&run.path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(merge(&[], vec![run], &spill, |_, _| Ok(())).is_err());
     }
 
     #[test]
