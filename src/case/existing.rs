@@ -177,6 +177,7 @@ fn children(case: &Path, days: &HashSet<i32>) -> Result<HashMap<String, Children
             principal: owned(batch, "principal", row),
             principal_account_id: optional(batch, "principal_account_id", row),
             action: owned(batch, "action", row),
+            resource: optional(batch, "resource", row),
             is_conditioned: conditioned.is_some_and(|array| row < array.len() && array.value(row)),
             condition_keys: optional(batch, "condition_keys", row),
         });

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::InputRow;
 use crate::schema::{Column, Kind};
 use crate::table::columns::arrow_schema;
+use crate::time::MICROS;
 use crate::table::file::{Encoder, ROW_GROUP, TableFile};
 use arrow_array::builder::{Int64Builder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
@@ -38,6 +39,7 @@ input_columns!(
     (bytes_skipped, Integer, "Bytes in stretches that are no records."),
     (account, Text, "Account in the file's name, a hint."),
     (region, Text, "Region in the file's name, a hint."),
+    (delivery_epoch, Integer, "Delivery time in the file's name, seconds since 1970-01-01 UTC, a hint."),
     (status, Text, "ok, partial, unreadable, unrecognized or set_apart (digests, Insights, aggregated events)."),
     (problem, Text, "What was not understood, with its place; NULL when all was."),
 );
@@ -154,6 +156,7 @@ struct InputsBuilder {
     rows: usize,
     texts: [StringBuilder; 6],
     numbers: [Int64Builder; 7],
+    delivery: Int64Builder,
 }
 
 impl InputsBuilder {
@@ -177,6 +180,8 @@ impl InputsBuilder {
             input.filtered,
             input.bytes_skipped,
         ];
+        let file = key.as_ref().and_then(|key| key.file);
+        self.delivery.append_option(file.map(|file| file.delivery.div_euclid(MICROS)));
         for (builder, text) in self.texts.iter_mut().zip(texts) {
             builder.append_option(text);
         }
@@ -192,7 +197,19 @@ impl InputsBuilder {
         let [size, inflated, records, kept, duplicates, filtered, skipped] =
             self.numbers.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let columns = vec![
-            path, sha256, size, inflated, records, kept, duplicates, filtered, skipped, account, region, status,
+            path,
+            sha256,
+            size,
+            inflated,
+            records,
+            kept,
+            duplicates,
+            filtered,
+            skipped,
+            account,
+            region,
+            Arc::new(self.delivery.finish()),
+            status,
             problem,
         ];
         RecordBatch::try_new(schema.clone(), columns)

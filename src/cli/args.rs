@@ -346,6 +346,9 @@ pub(crate) enum QueriesCommand {
     Check {
         /// The folder.
         folder: Option<PathBuf>,
+        /// Check only this query (repeatable).
+        #[arg(long, value_name = "ID")]
+        only: Vec<String>,
     },
 }
 

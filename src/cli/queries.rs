@@ -55,6 +55,7 @@ fn explanation(query: &LibraryQuery) -> String {
     line("description", &header.description);
     line("false positives", &header.false_positives);
     line("blind spots", &header.blind_spots);
+    line("controls", &header.controls);
     line("reads", &header.reads.join(", "));
     line("parameters", &params_text(header));
     for column in &header.columns {
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &QueriesArgs) -> Result<Exit> {
                 library.get(id).with_context(|| format!("{id}: no such query; `keytrail queries` lists them"))?;
             print(explanation(query))?;
         }
-        Some(QueriesCommand::Check { folder }) => return super::check::run(folder.as_deref()),
+        Some(QueriesCommand::Check { folder, only }) => return super::check::run(folder.as_deref(), only),
     }
     Ok(Exit::Done)
 }

@@ -24,6 +24,7 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, fields: &Fields<'_, 'a>, operatio
         event.encryption_context = Some(sorted_json(context));
         event.context_class = Some(Cow::Borrowed(class));
         event.context_resource = resource;
+        event.context_keys = Some(names(context));
         return;
     }
     // A denied call is logged without its parameters: that says nothing about its context.
@@ -105,6 +106,17 @@ const SERVICES: &[(&str, &str)] = &[
     ("kinesis", "kinesis"),
     ("m2", "m2"),
 ];
+
+/// The names in a context, sorted, comma-separated.
+fn names<'a>(context: &Object<'a>) -> Cow<'a, str> {
+    if let [(Cow::Borrowed(name), _)] = context.members.as_slice() {
+        return Cow::Borrowed(name);
+    }
+    let mut names: Vec<&str> = context.members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    Cow::Owned(names.join(","))
+}
 
 /// The class of a context and the resource it names.
 fn classify<'a>(context: &Object<'a>) -> (&'static str, Text<'a>) {

@@ -64,13 +64,17 @@ fn apply_named<'a>(event: &mut Event<'a>, fields: &Fields<'_, 'a>) {
             let window = request.get("pendingWindowInDays").as_i64().or(response.get("pendingWindowInDays").as_i64());
             event.pending_window_days = window.or(is_shown.then_some(DEFAULT_PENDING_WINDOW));
             event.deletion_time = deletion_time(event);
+            event.deletion_epoch = event.deletion_time.map(|time| time.div_euclid(MICROS));
         }
         Some("EnableKeyRotation") => {
             let period = request.get("rotationPeriodInDays").as_i64();
             event.rotation_period_days = period.or(is_shown.then_some(DEFAULT_ROTATION_PERIOD));
         }
         Some("RotateKey") => event.key_origin = fields.service_details.get("keyOrigin").text(),
-        Some("ImportKeyMaterial") => event.material_expires_at = date(request.get("validTo")),
+        Some("ImportKeyMaterial") => {
+            event.material_expires_at = date(request.get("validTo"));
+            event.material_expires_epoch = event.material_expires_at.map(|time| time.div_euclid(MICROS));
+        }
         Some("TagResource") => tags_set(event, request.get("tags")),
         Some("UntagResource") => tags_removed(event, request.get("tagKeys")),
         _ => {}

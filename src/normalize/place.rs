@@ -14,6 +14,8 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, fields: &Fields<'_, 'a>) {
     event.user_agent = fields.user_agent.text();
     event.vpc_endpoint_id = fields.vpc_endpoint_id.text();
     event.tls_version = fields.tls_details.get("tlsVersion").text();
+    event.tls_host = fields.tls_details.get("clientProvidedHostHeader").text().filter(|host| !is_public_endpoint(host, event));
+    event.tls_key_exchange = fields.tls_details.get("keyExchange").text();
     let Some(source) = fields.source_address.text() else { return };
     match source.parse() {
         Ok(address) => {
@@ -22,6 +24,15 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, fields: &Fields<'_, 'a>) {
         }
         Err(_) => event.source_service = Some(source),
     }
+}
+
+/// True for `kms.us-east-1.amazonaws.com` on a call of KMS in us-east-1, whatever the service and the partition's domain.
+fn is_public_endpoint(host: &str, event: &Event<'_>) -> bool {
+    let (Some(source), Some(region)) = (event.event_source.as_deref(), event.region.as_deref()) else { return false };
+    let service = source.split('.').next().unwrap_or_default();
+    let rest = host.strip_prefix(service).and_then(|rest| rest.strip_prefix('.'));
+    let rest = rest.and_then(|rest| rest.strip_prefix(region)).and_then(|rest| rest.strip_prefix('.'));
+    rest.is_some_and(|domain| domain.starts_with("amazonaws.") || domain == "api.aws")
 }
 
 /// The /24 of an IPv4 address, the /48 of an IPv6 one.

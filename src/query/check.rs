@@ -59,8 +59,9 @@ pub struct CheckReport {
     pub rewritten: Vec<PathBuf>,
 }
 
-/// Checks a folder of query files. They may read the views of the built-in library.
-pub fn check_folder(folder: &Path, load: LoadRecords<'_>, expect: Expect) -> CheckReport {
+/// Checks a folder of query files, or of them those in `only` unless that is empty. They may read the views of the built-in
+/// library.
+pub fn check_folder(folder: &Path, only: &[String], load: LoadRecords<'_>, expect: Expect) -> CheckReport {
     let own = match Library::from_folder(folder) {
         Ok(own) => own,
         Err(faults) => return CheckReport { faults, ..CheckReport::default() },
@@ -68,12 +69,20 @@ pub fn check_folder(folder: &Path, load: LoadRecords<'_>, expect: Expect) -> Che
     let ids: BTreeSet<String> = own.queries().into_iter().map(|query| query.id.clone()).collect();
     let mut library = Library::built_in().unwrap_or_default();
     library.extend(own);
-    check_library(&library, &ids, load, expect)
+    check_library(&library, &selected(ids, only), load, expect)
+}
+
+/// The ids in `only`, or all when that is empty. An id that there is not stays, so that a mistyped one checks nothing.
+pub fn selected(ids: BTreeSet<String>, only: &[String]) -> BTreeSet<String> {
+    if only.is_empty() { ids } else { only.iter().cloned().collect() }
 }
 
 /// Checks the queries `ids` of a library.
 pub fn check_library(library: &Library, ids: &BTreeSet<String>, load: LoadRecords<'_>, expect: Expect) -> CheckReport {
     let mut check = Check { library, load, expect, tables: tables_of(library), report: CheckReport::default() };
+    for id in ids.iter().filter(|id| library.get(id).is_none()) {
+        check.complain(id, 0, "there is no such query".to_owned());
+    }
     let mut empty = check.empty_case(ids);
     for query in library.queries().into_iter().filter(|query| ids.contains(&query.id)) {
         check.report.queries += 1;
@@ -191,7 +200,7 @@ impl Check<'_> {
                     self.complain(&query.path, 0, format!("it gives {} rows on empty tables", table.rows.len()));
                 }
                 if query.kind.gives_findings() {
-                    for fault in findings::contract_faults(&table) {
+                    for fault in findings::contract_faults(query.kind, &table) {
                         self.complain(&query.path, 0, fault);
                     }
                 }
@@ -255,8 +264,9 @@ impl Check<'_> {
         let table = session.table(&prepared).map_err(one)?;
         self.total_order(&query.path, &table, &guarded.order_by);
         let given = if query.kind.gives_findings() {
-            let found = findings::from_table(&query.id, &query.header, &table, &guarded.lists).map_err(one)?;
-            self.blocks(name, file, &found);
+            let found = findings::from_table(&query.id, query.kind, &query.header, &table, &guarded.lists).map_err(one)?;
+            let hits: Vec<&Finding> = found.iter().filter(|finding| finding.is_hit(query.kind)).collect();
+            self.blocks(name, file, &hits);
             Given::Findings(found)
         } else {
             Given::Rows(table)
@@ -264,8 +274,8 @@ impl Check<'_> {
         self.expected(query, name, text, file, &given).map_err(one)
     }
 
-    /// Each `+` block is found, and no record of a `-` block is.
-    fn blocks(&mut self, name: &str, file: &TestFile, found: &[Finding]) {
+    /// Each `+` block is found, and no record of a `-` block is. For a review to be found is to fail.
+    fn blocks(&mut self, name: &str, file: &TestFile, found: &[&Finding]) {
         let ids: BTreeSet<&str> = found.iter().flat_map(|finding| &finding.event_ids).map(String::as_str).collect();
         for block in &file.blocks {
             let hits: Vec<&str> = block.event_ids.iter().map(String::as_str).filter(|id| ids.contains(id)).collect();

@@ -48,6 +48,7 @@ fn describe(query: &LibraryQuery, out: &mut String) {
     line("What it means", &header.description);
     line("False positives", &header.false_positives);
     line("Blind spots", &header.blind_spots);
+    line("Controls", &header.controls);
     line("Reads", &header.reads.join(", "));
     line("Parameters", &params_text(header));
     line("File", &format!("queries/{}", query.path));

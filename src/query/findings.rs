@@ -4,7 +4,7 @@
 //! query with swapped columns cannot put a key where a principal belongs. What a query adds of its own goes to `details`.
 //! Lists (`STRING_AGG`) are sorted here, because no two engines agree on their order.
 
-use super::header::{Header, Severity};
+use super::header::{Header, QueryKind, Severity};
 use super::table::{CellType, Table};
 use crate::error::{Error, Result};
 use crate::output::Cell;
@@ -98,6 +98,24 @@ pub enum OwnValue {
 }
 
 impl Finding {
+    /// A text column of the query's own; empty when there is none.
+    pub fn own_text(&self, column: &str) -> &str {
+        match self.own.iter().find(|(name, _)| name == column) {
+            Some((_, OwnValue::One(Cell::Text(text)))) => text,
+            _ => "",
+        }
+    }
+
+    /// What a review says, one of [`RESULTS`]; empty for a rule's finding.
+    pub fn result(&self) -> &str {
+        self.own_text("result")
+    }
+
+    /// True for what a test of the query counts as found: each row of a rule, the failed ones of a review.
+    pub fn is_hit(&self, kind: QueryKind) -> bool {
+        kind != QueryKind::Review || self.result() == "fail"
+    }
+
     /// The `details` column: a JSON object of the query's own columns, in their order.
     pub fn details(&self) -> String {
         let members = self.own.iter().map(|(name, value)| format!("{}:{}", json_text(name), value.to_json()));
@@ -198,9 +216,22 @@ pub fn sorted_items(text: &str) -> Vec<String> {
     items
 }
 
-/// Every way in which the columns of `table` break the contract.
-pub fn contract_faults(table: &Table) -> Vec<String> {
+/// The columns that a review returns after those of the contract: what was judged, and how (see [`RESULTS`]).
+pub const REVIEW_CONTRACT: [&str; 2] = ["subject", "result"];
+
+/// What a review can say: the evidence shows the practice kept, broken, or does not tell.
+pub const RESULTS: [&str; 3] = ["pass", "fail", "unknown"];
+
+/// Every way in which the columns of a query of `kind` break the contract.
+pub fn contract_faults(kind: QueryKind, table: &Table) -> Vec<String> {
     let mut faults = Vec::new();
+    if kind == QueryKind::Review {
+        for (i, name) in (CONTRACT.len()..).zip(REVIEW_CONTRACT) {
+            if table.columns.get(i).is_none_or(|column| column.name != name) {
+                faults.push(format!("column {} of a review must be `{name}`", i + 1));
+            }
+        }
+    }
     for (i, (name, types)) in CONTRACT.iter().enumerate() {
         match table.columns.get(i) {
             Some(column) if column.name != *name => {
@@ -225,10 +256,16 @@ pub fn contract_faults(table: &Table) -> Vec<String> {
 /// Turns the rows of the query `rule` into findings, in their final order. `lists` names the columns made by `STRING_AGG`.
 ///
 /// # Errors
-/// When the columns or a severity break the contract.
-pub fn from_table(rule: &str, header: &Header, table: &Table, lists: &BTreeSet<String>) -> Result<Vec<Finding>> {
+/// When the columns, a severity or a review's result break the contract.
+pub fn from_table(
+    rule: &str,
+    kind: QueryKind,
+    header: &Header,
+    table: &Table,
+    lists: &BTreeSet<String>,
+) -> Result<Vec<Finding>> {
     let broken = |message: String| Error::Query { query: rule.to_owned(), line: 0, message };
-    let faults = contract_faults(table);
+    let faults = contract_faults(kind, table);
     if !faults.is_empty() {
         return Err(broken(format!("the findings contract is broken: {}", faults.join("; "))));
     }
@@ -270,6 +307,11 @@ pub fn from_table(rule: &str, header: &Header, table: &Table, lists: &BTreeSet<S
             own: own_values(table, row, lists),
             event_ids,
         });
+    }
+    if kind == QueryKind::Review
+        && let Some(other) = findings.iter().find(|finding| !RESULTS.contains(&finding.result()))
+    {
+        return Err(broken(format!("the result `{}` is none of pass, fail, unknown", other.result())));
     }
     sort(&mut findings);
     Ok(findings)
@@ -340,7 +382,7 @@ mod tests {
 
     fn findings(rows: Vec<Vec<Cell<'static>>>) -> Result<Vec<Finding>> {
         let lists = BTreeSet::from(["keys".to_owned(), "event_ids".to_owned()]);
-        from_table("rule", &Header::default(), &table(rows), &lists)
+        from_table("rule", QueryKind::Detect, &Header::default(), &table(rows), &lists)
     }
 
     #[test]
@@ -374,12 +416,12 @@ mod tests {
     fn swapped_and_missing_columns_are_named() {
         let mut swapped = table(Vec::new());
         swapped.columns.swap(4, 5);
-        assert_eq!(contract_faults(&swapped).len(), 2);
+        assert_eq!(contract_faults(QueryKind::Detect, &swapped).len(), 2);
         swapped.columns.truncate(3);
-        assert_eq!(contract_faults(&swapped).len(), 8);
+        assert_eq!(contract_faults(QueryKind::Detect, &swapped).len(), 8);
         let mut wrong = table(Vec::new());
         wrong.columns[0].cell_type = CellType::Integer;
         wrong.columns[12].name = "details".to_owned();
-        assert_eq!(contract_faults(&wrong).len(), 2);
+        assert_eq!(contract_faults(QueryKind::Detect, &wrong).len(), 2);
     }
 }

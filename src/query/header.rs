@@ -148,6 +148,8 @@ pub struct Header {
     pub columns: Vec<ColumnDoc>,
     /// How the input may be cut.
     pub partition: Option<Partition>,
+    /// The controls that a review gives evidence for, such as `CIS AWS Foundations 3.6`.
+    pub controls: String,
 }
 
 /// One `key: value` with the line it starts on, from 1.
@@ -170,6 +172,11 @@ pub fn parse(query: &str, kind: QueryKind, text: &str) -> Result<Header, Vec<Err
             faults.push(fault(query, 1, format!("the header has no `{key}:`, which a {kind:?} query needs")));
         }
     }
+    if kind != QueryKind::Review
+        && let Some(entry) = entries.iter().find(|entry| entry.key == "controls")
+    {
+        faults.push(fault(query, entry.line, "`controls:` belongs to reviews".to_owned()));
+    }
     if faults.is_empty() { Ok(header) } else { Err(faults) }
 }
 
@@ -190,8 +197,9 @@ pub fn parse_optional(query: &str, text: &str) -> Result<Header, Vec<Error>> {
     if faults.is_empty() { Ok(header) } else { Err(faults) }
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "title",
+    "controls",
     "severity",
     "attack",
     "description",
@@ -247,6 +255,7 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
         match key.as_str() {
             "title" => header.title = text,
             "description" => header.description = text,
+            "controls" => header.controls = text,
             "false-positives" => header.false_positives = text,
             "blind-spots" => header.blind_spots = text,
             "severity" => {

@@ -325,11 +325,11 @@ impl Session {
         rows
     }
 
-    /// The findings of one rule.
+    /// The findings of one rule or review.
     ///
     /// # Errors
     /// When the engine fails or the findings contract is broken.
-    pub fn findings(&mut self, rule: &Prepared) -> Result<Vec<Finding>> {
+    pub fn findings(&mut self, kind: QueryKind, rule: &Prepared) -> Result<Vec<Finding>> {
         self.engine.register_rows("params", &Table::of_params(&rule.params))?;
         let mut whole = Table::default();
         let pieces = self.pieces(rule)?;
@@ -344,7 +344,7 @@ impl Session {
             whole.columns = part.columns;
             whole.rows.extend(part.rows);
         }
-        findings::from_table(&rule.id, &rule.header, &whole, &rule.guarded.lists)
+        findings::from_table(&rule.id, kind, &rule.header, &whole, &rule.guarded.lists)
     }
 
     /// The findings of all rules of the given kinds, in their final order, and the faults of the rules that could not be
@@ -360,7 +360,7 @@ impl Session {
         for rule in library.queries().into_iter().filter(|query| kinds.contains(&query.kind)) {
             progress(&rule.id);
             let prepared = self.prepare(&rule.id, &rule.sql, &rule.header);
-            match prepared.and_then(|prepared| self.findings(&prepared).map_err(|error| vec![error])) {
+            match prepared.and_then(|prepared| self.findings(rule.kind, &prepared).map_err(|error| vec![error])) {
                 Ok(found) => all.extend(found),
                 Err(more) => faults.extend(more),
             }

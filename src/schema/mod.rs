@@ -72,17 +72,21 @@ macro_rules! define_event {
 }
 for_each_event_column!(define_event);
 
-/// One principal x action of a key policy that was set: a row of `policy_entries` (with the event's id, key and time).
+/// One principal x action of a key policy that was set, or one action x resource of an IAM policy that reaches KMS: a row
+/// of `policy_entries` (with the event's id, key and time).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyEntry<'a> {
     /// `Allow` or `Deny`.
     pub effect: Cow<'a, str>,
-    /// The principal as written (`*`, an ARN, `service:NAME`); `NotPrincipal` entries start with `!`.
+    /// The principal as written (`*`, an ARN, `service:NAME`); `NotPrincipal` entries start with `!`. For an IAM policy what
+    /// it was put on (`user/NAME`, `role/NAME`, `group/NAME`), or `policy/NAME` for a managed one.
     pub principal: Cow<'a, str>,
     /// The account the principal belongs to, when it names one.
     pub principal_account_id: Text<'a>,
     /// The action as written; `NotAction` entries start with `!`.
     pub action: Cow<'a, str>,
+    /// The resource as written, for IAM policies; `NotResource` entries start with `!`.
+    pub resource: Text<'a>,
     /// The statement has a condition.
     pub is_conditioned: bool,
     /// The condition keys, sorted, comma-separated.

@@ -227,12 +227,13 @@ macro_rules! define_child {
 
 define_child!(PolicyEntries, POLICY_ENTRIES, POLICY_ENTRIES_COLUMNS, "policy_entries", policy_entries, entry, event, {
     event_id: Text = event.event_id.as_deref(), "The event that set the policy.";
-    key_arn: Text = event.key_arn.as_deref(), "The key whose policy it is.";
+    key_arn: Text = event.key_arn.as_deref(), "The key whose policy it is; NULL for an IAM policy.";
     event_time: Timestamp = event.event_time, "When it was set, UTC.";
     effect: Text = Some(&entry.effect), "`Allow` or `Deny`.";
-    principal: Text = Some(&entry.principal), "The principal as written; `NotPrincipal` starts with `!`.";
+    principal: Text = Some(&entry.principal), "The principal as written; `NotPrincipal` starts with `!`. For an IAM policy `user/NAME`, `role/NAME`, `group/NAME`, or `policy/NAME` for a managed one.";
     principal_account_id: Text = entry.principal_account_id.as_deref(), "The account the principal belongs to.";
     action: Text = Some(&entry.action), "The action as written; `NotAction` starts with `!`.";
+    resource: Text = entry.resource.as_deref(), "The resource as written, for IAM policies; `NotResource` starts with `!`.";
     is_conditioned: Boolean = Some(entry.is_conditioned), "The statement has a condition.";
     condition_keys: Text = entry.condition_keys.as_deref(), "The condition keys, sorted, comma-separated.";
 });

@@ -199,6 +199,7 @@ fn encode_children(event: &Event<'_>, out: &mut Out<'_>) {
         out.text(&entry.principal);
         out.optional(entry.principal_account_id.as_deref());
         out.text(&entry.action);
+        out.optional(entry.resource.as_deref());
         out.0.push(u8::from(entry.is_conditioned));
         out.optional(entry.condition_keys.as_deref());
     }
@@ -230,6 +231,7 @@ fn decode_children<'a>(event: &mut Event<'a>, input: &mut In<'a>) {
             principal: Cow::Borrowed(input.text()),
             principal_account_id: input.optional(),
             action: Cow::Borrowed(input.text()),
+            resource: input.optional(),
             is_conditioned: input.array() == [1u8],
             condition_keys: input.optional(),
         });

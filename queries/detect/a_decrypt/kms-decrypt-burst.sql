@@ -47,7 +47,7 @@ WITH slots AS (
     MEDIAN(v.deviation) AS mad
   FROM deviations AS v
   GROUP BY v.dev_principal, v.dev_operation
-), baselines AS (
+), own_baselines AS (
   SELECT
     b.med_principal AS base_principal,
     b.med_operation AS base_operation,
@@ -77,7 +77,7 @@ WITH slots AS (
       ELSE CAST(l.no_baseline_count AS DOUBLE)
     END AS needed,
     CASE WHEN l.has_baseline = 1 THEN l.window_seconds ELSE l.no_baseline_seconds END AS window_seconds
-  FROM baselines AS l
+  FROM own_baselines AS l
 ), slot_steps AS (
   -- First by slots of ten minutes, as an upper bound, so that only what can hold a burst is looked at by the second.
   SELECT i.principal, i.operation, i.slot_epoch AS step_epoch, i.n AS change, i.n AS started

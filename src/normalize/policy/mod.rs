@@ -1,7 +1,7 @@
 //! What a key policy says: who may do what, whether that is everybody, and whether the owner can still change it.
 //!
-//! In: CreateKey, PutKeyPolicy and ReplicateKey, successful or not. Out: the policy columns and the rows of
-//! `policy_entries`. The policy is JSON inside a string, written by whoever made the call: what cannot be read leaves the
+//! In: CreateKey, PutKeyPolicy and ReplicateKey, and the IAM calls that carry a policy ([`iam`]), successful or not. Out:
+//! the policy columns and the rows of `policy_entries`. The policy is JSON inside a string, written by whoever made the call: what cannot be read leaves the
 //! columns NULL, which is "unknown" and never "harmless". Only the key policy itself is judged: grants, IAM policies and
 //! the service control policies of the organization are other records or no records at all.
 //!
@@ -12,6 +12,7 @@
 mod statement;
 mod condition;
 mod evaluate;
+mod iam;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,10 @@ const MAX_ENTRY_BYTES: usize = 4 << 20;
 /// Sets the policy columns and the rows of `policy_entries`. The event's name and source, its key and its caller must be
 /// set.
 pub(super) fn apply<'a>(event: &mut Event<'a>, record: &Value<'a>) {
+    if event.event_source.as_deref() == Some("iam.amazonaws.com") {
+        iam::apply(event, record);
+        return;
+    }
     let name = event.event_name.as_deref().unwrap_or_default();
     if !matches!(name, "CreateKey" | "PutKeyPolicy" | "ReplicateKey")
         || event.event_source.as_deref() != Some("kms.amazonaws.com")
@@ -109,6 +114,7 @@ fn entries<'a>(statements: &[Statement<'_>]) -> Vec<PolicyEntry<'a>> {
                     principal: Cow::Owned(principal.clone()),
                     principal_account_id: name.account().map(|account| Cow::Owned(account.to_owned())),
                     action: Cow::Owned(format!("{action_mark}{action}")),
+                    resource: None,
                     is_conditioned: !statement.conditions.is_empty(),
                     condition_keys: condition_keys.clone(),
                 });

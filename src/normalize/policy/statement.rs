@@ -11,7 +11,7 @@ use crate::json::Value;
 use std::borrow::Cow;
 
 /// The actions on keys that IAM knows (Service Authorization Reference, "AWS Key Management Service").
-const KMS_ACTIONS: [&str; 58] = [
+pub(super) const KMS_ACTIONS: [&str; 58] = [
     "kms:CancelKeyDeletion",
     "kms:ConnectCustomKeyStore",
     "kms:CreateAlias",
@@ -285,7 +285,7 @@ fn read_actions<'p>(statement: &'p Value<'_>, names: &ActionNames<'_>) -> Option
 static NULL: Value<'static> = Value::Null;
 
 /// The element `name` of a statement. KMS itself wants the exact case; an attempt that it refused is still readable.
-fn element<'p>(value: &'p Value<'p>, name: &str) -> &'p Value<'p> {
+pub(super) fn element<'p>(value: &'p Value<'p>, name: &str) -> &'p Value<'p> {
     let members = value.members().iter().rev();
     members.into_iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map_or(&NULL, |(_, value)| value)
 }

@@ -73,7 +73,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn check(files: &[(&str, &str)]) -> Vec<String> {
     let folder = folder(files);
-    let report = check_folder(folder.path(), &load, Expect::Compare);
+    let report = check_folder(folder.path(), &[], &load, Expect::Compare);
     report.faults.iter().map(ToString::to_string).collect()
 }
 
@@ -152,9 +152,9 @@ fn parameters_of_a_test_are_used_and_rows_can_be_rewritten() {
     let sql = format!("{HEADER}{SELECT}");
     let test = format!("params: least = 1\n{}", TEST.split("----").next().unwrap());
     let folder = folder(&[("detect/x/my-rule.sql", &sql), ("detect/x/my-rule.test", &test)]);
-    let report = check_folder(folder.path(), &load, Expect::Rewrite);
+    let report = check_folder(folder.path(), &[], &load, Expect::Rewrite);
     assert_eq!(report.rewritten.len(), 1, "{:?}", report.faults);
-    let report = check_folder(folder.path(), &load, Expect::Compare);
+    let report = check_folder(folder.path(), &[], &load, Expect::Compare);
     assert_eq!((report.faults.len(), report.tests, report.queries), (0, 1, 1), "{:?}", report.faults);
     let text = std::fs::read_to_string(folder.path().join("detect/x/my-rule.test")).unwrap();
     assert!(text.ends_with("2024-05-01T10:00:01Z,2024-05-01T10:01:01Z,high,arn:aws:kms:us-east-1:111122223333:key/11111111-2222-4333-8444-555555555555,,2,\"e1,e2\"\n"), "{text}");
