@@ -75,7 +75,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     folder.commit()?;
     if !display.quiet {
         note(problems.text());
-        note(summary::case(&args.out, &manifest, &analysis.top, display));
+        note(summary::case(&args.out, &manifest, &analysis.incidents, display));
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any() || !analysis.failed.is_empty()) {

@@ -41,6 +41,19 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keytrail query --case case kms-decrypt-burst\n  keytrail query --case case my.sql --set min_count=10 --format csv\n  echo 'SELECT e.event_name, CAST(COUNT(*) AS BIGINT) AS n FROM events AS e GROUP BY e.event_name ORDER BY n DESC, e.event_name' | keytrail query --case case -"
     )]
     Query(Box<QueryArgs>),
+    /// Tell what the findings of a case add up to: incidents, each as a story.
+    #[command(after_help = "Examples:\n  keytrail incidents --case case\n  keytrail incidents --case case 1")]
+    Incidents(IncidentsArgs),
+    /// Review the management of keys: rotation, least privilege, deletion, grants and more, from the evidence in the logs.
+    #[command(
+        after_help = "Examples:\n  keytrail review --case case\n  keytrail review --case case kms-rotation-evidence\n  keytrail review --case case --rows --format csv > review.csv"
+    )]
+    Review(Box<ReviewArgs>),
+    /// Compare two cases: new, gone and changed keys, principals, pairs, grants, aliases, findings and review results.
+    #[command(
+        after_help = "Examples:\n  keytrail compare case-2025q3 case-2025q4\n  keytrail compare last-week this-week --format csv > changes.csv"
+    )]
+    Compare(CompareArgs),
     /// List, explain and test query files.
     #[command(
         after_help = "Examples:\n  keytrail queries\n  keytrail queries show kms-policy-public\n  keytrail queries check ./my-queries"
@@ -313,6 +326,65 @@ pub(crate) struct QueryArgs {
     /// Worker threads; default: one per processor.
     #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
     pub(crate) jobs: Option<usize>,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// `keytrail incidents`.
+#[derive(Debug, Args)]
+pub(crate) struct IncidentsArgs {
+    /// Only the incident of this number.
+    pub(crate) number: Option<i64>,
+    /// The case.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: PathBuf,
+    /// The form of the output.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// `keytrail review`.
+#[derive(Debug, Args)]
+pub(crate) struct ReviewArgs {
+    /// Only this review, with every subject it judged.
+    pub(crate) review: Option<String>,
+    /// The case.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: PathBuf,
+    /// Every subject with its result, instead of the scorecard.
+    #[arg(long)]
+    pub(crate) rows: bool,
+    /// The form of the output.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Exit with 3 when a subject failed with at least this severity.
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub(crate) fail_on: Option<SeverityArg>,
+    /// Queries.
+    #[command(flatten)]
+    pub(crate) library: LibraryArgs,
+    /// Worker threads; default: one per processor.
+    #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
+    pub(crate) jobs: Option<usize>,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// `keytrail compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The older case.
+    pub(crate) old: PathBuf,
+    /// The newer case.
+    pub(crate) new: PathBuf,
+    /// The form of the output.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
     /// Display.
     #[command(flatten)]
     pub(crate) display: DisplayArgs,

@@ -15,8 +15,11 @@ use keytrail::output::Cell;
 use keytrail::query::findings::{FINDING_COLUMNS, Finding};
 use keytrail::query::header::{QueryKind, Severity, parse_optional};
 use keytrail::query::library::Library;
+use keytrail::query::incidents::{self, INCIDENT_COLUMNS, Incident};
 use keytrail::query::params::Overrides;
 use keytrail::query::run::{Session, Settings};
+use keytrail::query::scorecard::{self, REVIEW_COLUMNS};
+use keytrail::schema::Column;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -58,8 +61,8 @@ pub(crate) struct Analysis {
     pub(crate) tables: BTreeMap<String, u64>,
     /// Findings per severity.
     pub(crate) findings_by_severity: BTreeMap<String, u64>,
-    /// The worst findings, for the summary.
-    pub(crate) top: Vec<Finding>,
+    /// What the findings add up to, worst first.
+    pub(crate) incidents: Vec<Incident>,
     /// The worst severity.
     pub(crate) worst: Option<Severity>,
     /// Views and rules that could not be run, with the reason.
@@ -67,9 +70,6 @@ pub(crate) struct Analysis {
     /// What the events table holds.
     pub(crate) events: EventsSeen,
 }
-
-/// Findings shown in the summary.
-const TOP: usize = 8;
 
 impl Loaded {
     /// Loads and checks everything that can be checked without a case.
@@ -97,11 +97,19 @@ impl Loaded {
         let views = self.library.views_in_order()?;
         let tables_folder = case.join("tables");
         let (views, mut failed) = session.build_views(&views, &tables_folder, |_| {});
-        let (findings, more) = session.all_findings(&self.library, &[QueryKind::Detect], |_| {});
+        let (mut findings, more) = session.all_findings(&self.library, &[QueryKind::Detect], |_| {});
         failed.extend(more);
-        write_findings(&case, &findings)?;
+        let incidents = incidents::group(&mut findings);
+        let (reviewed, more) = session.all_findings(&self.library, &[QueryKind::Review], |_| {});
+        failed.extend(more);
+        write_result(&case, "findings", &FINDING_COLUMNS, findings.iter().map(Finding::cells))?;
+        write_result(&case, "incidents", &INCIDENT_COLUMNS, incidents.iter().map(Incident::cells))?;
+        let rows = reviewed.iter().map(|finding| scorecard::cells(&self.library, finding));
+        write_result(&case, "reviews", &REVIEW_COLUMNS, rows)?;
         let mut tables: BTreeMap<String, u64> = views.into_iter().map(|view| (view.name, view.rows)).collect();
         tables.insert("findings".to_owned(), findings.len() as u64);
+        tables.insert("incidents".to_owned(), incidents.len() as u64);
+        tables.insert("reviews".to_owned(), reviewed.len() as u64);
         for form in formats {
             export_tables(&case, *form)?;
         }
@@ -114,7 +122,7 @@ impl Loaded {
             tables,
             findings_by_severity: by_severity,
             worst: findings.iter().map(|finding| finding.severity).max(),
-            top: findings.into_iter().take(TOP).collect(),
+            incidents,
             events: events_seen(&mut session, rows)?,
             failed: failed.iter().map(ToString::to_string).collect(),
         })
@@ -136,11 +144,17 @@ fn events_seen(session: &mut Session, rows: u64) -> Result<EventsSeen> {
     })
 }
 
-fn write_findings(case: &Path, findings: &[Finding]) -> Result<()> {
-    let parquet = case.join("findings.parquet");
-    write_parquet(&parquet, &FINDING_COLUMNS, findings.iter().map(Finding::cells))?;
+/// Writes a result of the case in all its forms: Parquet, CSV, NDJSON.
+fn write_result<'c>(
+    case: &Path,
+    name: &str,
+    columns: &[Column],
+    rows: impl IntoIterator<Item = Vec<Cell<'c>>>,
+) -> Result<()> {
+    let parquet = case.join(format!("{name}.parquet"));
+    write_parquet(&parquet, columns, rows)?;
     for form in [TextForm::Csv, TextForm::NdJson] {
-        export(std::slice::from_ref(&parquet), form, &case.join(format!("findings.{}", form.ending())))?;
+        export(std::slice::from_ref(&parquet), form, &case.join(format!("{name}.{}", form.ending())))?;
     }
     Ok(())
 }

@@ -13,6 +13,9 @@ mod extract;
 mod library;
 mod timeline;
 mod query;
+mod incidents;
+mod review;
+mod compare;
 mod queries;
 mod schema;
 mod summary;
@@ -88,6 +91,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Extract(args) => extract::run(args),
         Command::Timeline(args) => timeline::run(args),
         Command::Query(args) => query::run(args),
+        Command::Incidents(args) => incidents::run(args),
+        Command::Review(args) => review::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Queries(args) => queries::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions { shell } => completions(*shell),
@@ -109,7 +115,8 @@ fn sql_jobs(command: &Command) -> Option<Option<usize>> {
         Command::Analyze(args) => Some(args.resources.jobs),
         Command::Timeline(args) => Some(args.resources.jobs),
         Command::Query(args) => Some(args.jobs),
-        Command::Queries(_) => Some(None),
+        Command::Review(args) => Some(args.jobs),
+        Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => Some(None),
         Command::Extract(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => None,
     }
 }

@@ -9,7 +9,9 @@ use anyhow::Result;
 use keytrail::case::inputs::INPUT_COLUMNS;
 use keytrail::query::findings::FINDING_COLUMNS;
 use keytrail::query::header::QueryKind;
+use keytrail::query::incidents::INCIDENT_COLUMNS;
 use keytrail::query::library::Library;
+use keytrail::query::scorecard::REVIEW_COLUMNS;
 use keytrail::schema::{Column, EVENT_COLUMNS, Kind};
 use keytrail::table::columns::CHILD_TABLES;
 use std::fmt::Write;
@@ -26,7 +28,15 @@ fn tables() -> Vec<Table> {
     for (name, columns) in CHILD_TABLES {
         tables.push(Table { name, place: format!("tables/{name}.parquet"), columns });
     }
-    tables.push(Table { name: "inputs", place: "inputs.parquet".to_owned(), columns: INPUT_COLUMNS });
+    let results: [(&str, &[Column]); 4] = [
+        ("inputs", INPUT_COLUMNS),
+        ("findings", &FINDING_COLUMNS),
+        ("incidents", &INCIDENT_COLUMNS),
+        ("reviews", &REVIEW_COLUMNS),
+    ];
+    for (name, columns) in results {
+        tables.push(Table { name, place: format!("{name}.parquet"), columns });
+    }
     tables
 }
 
@@ -74,14 +84,6 @@ fn markdown(library: &Library) -> String {
         for column in &view.header.columns {
             let _ = writeln!(text, "| {} | {} |", column.name, column.meaning.replace('|', "\\|"));
         }
-    }
-    let _ = write!(
-        text,
-        "\n## findings\n\n`CASE/findings.parquet`, `.csv` and `.ndjson`\n\n| column | type | meaning |\n| --- | --- | --- |\n"
-    );
-    for column in FINDING_COLUMNS {
-        let kind = sql_type(column.kind, SchemaFormat::Duckdb).to_ascii_lowercase();
-        let _ = writeln!(text, "| {} | {kind} | {} |", column.name, column.doc);
     }
     text
 }

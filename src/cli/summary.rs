@@ -8,8 +8,8 @@ use keytrail::case::manifest::Manifest;
 use keytrail::discover::Discovery;
 use keytrail::output::terminal::sanitize;
 use keytrail::pipeline::{InputRow, Totals};
-use keytrail::query::findings::Finding;
 use keytrail::query::header::Severity;
+use keytrail::query::incidents::Incident;
 use keytrail::time::format_timestamp;
 use std::path::Path;
 
@@ -127,7 +127,7 @@ pub(crate) fn stream_line(totals: &Totals, rows: u64, problems: &Problems) -> St
 }
 
 /// A severity, in its color when colors are wanted.
-fn severity(severity: Severity, color: bool) -> String {
+pub(crate) fn severity_text(severity: Severity, color: bool) -> String {
     let text = format!("{:8}", severity.as_str());
     let code = match severity {
         Severity::Critical => "1;31",
@@ -139,8 +139,41 @@ fn severity(severity: Severity, color: bool) -> String {
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
 }
 
+/// Incidents that the summary tells, and findings of each.
+const TOLD: (usize, usize) = (3, 5);
+
+/// The worst incidents, each with the worst of its findings in the order of time.
+fn stories(incidents: &[Incident], color: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    for incident in incidents.iter().take(TOLD.0) {
+        let time = incident.first_time.map(format_timestamp).unwrap_or_default();
+        lines.push(format!(
+            "  #{} {} {time}  findings: {}, events: {}, keys: {}, principals: {}",
+            incident.number,
+            severity_text(incident.severity, color).trim_end(),
+            incident.story.len(),
+            incident.event_count,
+            incident.key_arns.len(),
+            incident.principals.len()
+        ));
+        let mut worst: Vec<usize> = (0..incident.story.len()).collect();
+        // The sort is stable: among equals the earlier one is told.
+        worst.sort_by_key(|place| std::cmp::Reverse(incident.story.get(*place).map(|step| step.severity)));
+        worst.truncate(TOLD.1);
+        worst.sort_unstable();
+        for step in worst.into_iter().filter_map(|place| incident.story.get(place)) {
+            let time = step.time.map(format_timestamp).unwrap_or_default();
+            lines.push(format!("      {} {time}  {}", severity_text(step.severity, color), sanitize(&step.summary)));
+        }
+        if incident.story.len() > TOLD.1 {
+            lines.push(format!("      and {} more", count((incident.story.len() - TOLD.1) as u64)));
+        }
+    }
+    lines
+}
+
 /// The end of `analyze`: what was read, what was found, where it is, what to do next.
-pub(crate) fn case(out: &Path, manifest: &Manifest, top: &[Finding], display: Display) -> String {
+pub(crate) fn case(out: &Path, manifest: &Manifest, incidents: &[Incident], display: Display) -> String {
     let (inputs, events) = (&manifest.inputs, &manifest.events);
     let mut lines = vec![format!(
         "{} ({} inflated), {}: {} KMS events and {} adjacent, {} repeated deliveries",
@@ -169,17 +202,15 @@ pub(crate) fn case(out: &Path, manifest: &Manifest, top: &[Finding], display: Di
     if total == 0 {
         lines.push("no findings".to_owned());
     } else {
-        lines.push(format!("\n{}:", plural(total, "finding")));
-        for finding in top {
-            let time = finding.first_time.map(format_timestamp).unwrap_or_default();
-            let text = sanitize(&finding.summary);
-            lines.push(format!("  {} {time}  {text}", severity(finding.severity, display.color)));
-        }
-        if total > top.len() as u64 {
-            lines.push(format!("  and {} more in findings.csv", count(total - top.len() as u64)));
+        let number = incidents.len() as u64;
+        lines.push(format!("\n{} in {}:", plural(total, "finding"), plural(number, "incident")));
+        lines.extend(stories(incidents, display.color));
+        if incidents.len() > TOLD.0 {
+            let more = count((incidents.len() - TOLD.0) as u64);
+            lines.push(format!("  and {more} more: keytrail incidents --case {}", out.display()));
         }
     }
     let shown = out.display();
-    lines.push(format!("\ncase: {shown}\nnext: keytrail query --case {shown} exposure; keytrail timeline --case {shown} --principal NAME"));
+    lines.push(format!("\ncase: {shown}\nnext: keytrail incidents --case {shown}; keytrail query --case {shown} exposure; keytrail review --case {shown}"));
     lines.join("\n")
 }

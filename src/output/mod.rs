@@ -32,6 +32,19 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// The cell with a text of its own.
+    pub fn into_owned(self) -> Cell<'static> {
+        match self {
+            Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+            Cell::Null => Cell::Null,
+            Cell::Boolean(value) => Cell::Boolean(value),
+            Cell::Integer(value) => Cell::Integer(value),
+            Cell::Float(value) => Cell::Float(value),
+            Cell::Timestamp(micros) => Cell::Timestamp(micros),
+            Cell::Date(days) => Cell::Date(days),
+        }
+    }
+
     /// The value as text: times as RFC 3339, NULL as nothing.
     pub fn to_text(&self) -> Cow<'_, str> {
         match self {

@@ -49,7 +49,7 @@ pub const FINDING_COLUMNS: [Column; 15] = [
     column("source_ip", Kind::Text, "From where; NULL when there are several or none."),
     column("event_count", Kind::Integer, "How many events."),
     column("summary", Kind::Text, "What happened, one sentence."),
-    column("details", Kind::Text, "JSON object of the rule's own columns."),
+    column("details", Kind::Text, "JSON object: `incident`, and the rule's own columns."),
     column("event_ids", Kind::Text, "JSON array of event ids, sorted, at most 1,000."),
 ];
 
@@ -86,6 +86,8 @@ pub struct Finding {
     pub own: Vec<(String, OwnValue)>,
     /// Event ids, sorted, at most [`MAX_EVENT_IDS`].
     pub event_ids: Vec<String>,
+    /// The incident it belongs to, from 1; 0 before incidents are made.
+    pub incident: u64,
 }
 
 /// The value of a column that a query adds.
@@ -98,6 +100,28 @@ pub enum OwnValue {
 }
 
 impl Finding {
+    /// A finding that says nothing but what happened and how bad it is.
+    pub fn new(rule: &str, severity: Severity, summary: String) -> Finding {
+        Finding {
+            rule: rule.to_owned(),
+            title: String::new(),
+            severity,
+            attack: String::new(),
+            first_time: None,
+            last_time: None,
+            account_id: None,
+            region: None,
+            key_arn: None,
+            principal: None,
+            source_ip: None,
+            event_count: None,
+            summary,
+            own: Vec::new(),
+            event_ids: Vec::new(),
+            incident: 0,
+        }
+    }
+
     /// A text column of the query's own; empty when there is none.
     pub fn own_text(&self, column: &str) -> &str {
         match self.own.iter().find(|(name, _)| name == column) {
@@ -116,10 +140,12 @@ impl Finding {
         kind != QueryKind::Review || self.result() == "fail"
     }
 
-    /// The `details` column: a JSON object of the query's own columns, in their order.
+    /// The `details` column: a JSON object of the incident, if it belongs to one, and the query's own columns, in their
+    /// order.
     pub fn details(&self) -> String {
+        let incident = (self.incident > 0).then(|| format!("\"incident\":{}", self.incident));
         let members = self.own.iter().map(|(name, value)| format!("{}:{}", json_text(name), value.to_json()));
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        format!("{{{}}}", incident.into_iter().chain(members).collect::<Vec<_>>().join(","))
     }
 
     /// The `event_ids` column: a JSON array.
@@ -204,7 +230,8 @@ fn json_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn json_list(items: &[String]) -> String {
+/// A JSON array of texts.
+pub(super) fn json_list(items: &[String]) -> String {
     let items: Vec<_> = items.iter().map(|item| json_text(item)).collect();
     format!("[{}]", items.join(","))
 }
@@ -306,6 +333,7 @@ pub fn from_table(
             summary: text(9).unwrap_or_default(),
             own: own_values(table, row, lists),
             event_ids,
+            incident: 0,
         });
     }
     if kind == QueryKind::Review

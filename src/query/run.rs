@@ -12,6 +12,7 @@ use super::header::{Header, Partition, QueryKind};
 use super::library::{Library, LibraryQuery};
 use super::params::{Overrides, Param, ParamValue};
 use super::table::{ResultColumn, Table};
+use crate::case::inputs::INPUT_COLUMNS;
 use crate::error::{Error, Result};
 use crate::output::Cell;
 use crate::schema::EVENT_COLUMNS;
@@ -109,7 +110,7 @@ impl Session {
         session.engine.register_files("events", &files, EVENT_COLUMNS)?;
         session.add_table("events", TableSource::Parquet(case.join("events/*/*.parquet").display().to_string()));
         let mut found = parquet_files(&case.join("tables"))?;
-        for name in ["inputs", "findings"] {
+        for name in ["inputs", "findings", "incidents", "reviews"] {
             let path = case.join(format!("{name}.parquet"));
             if path.is_file() {
                 found.push(path);
@@ -120,6 +121,10 @@ impl Session {
                 session.engine.register_files(name, &[], columns)?;
                 session.add_table(name, TableSource::Select("SELECT NULL AS event_id WHERE FALSE".to_owned()));
             }
+        }
+        if !found.iter().any(|path| stem(path) == "inputs") {
+            session.engine.register_files("inputs", &[], INPUT_COLUMNS)?;
+            session.add_table("inputs", TableSource::Select("SELECT NULL AS path WHERE FALSE".to_owned()));
         }
         for path in found {
             session.register(&stem(&path), &path)?;

@@ -105,7 +105,7 @@ fn findings_are_the_same_wherever_they_are_cut() {
     let run = |piece_rows| {
         let mut session = Session::open(case.path(), settings(piece_rows)).unwrap();
         let prepared = session.prepare("rule", select, &header).unwrap();
-        session.findings(&prepared).unwrap()
+        session.findings(QueryKind::Detect, &prepared).unwrap()
     };
     let whole = run(1_000_000);
     assert_eq!(whole.len(), 7);
