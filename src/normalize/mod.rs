@@ -108,9 +108,10 @@ fn lower_case(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(text.to_ascii_lowercase()) } else { text }
 }
 
-/// True when the caller's, the key's and the recipient's accounts, as far as they are known, are not all one.
+/// True when the accounts of the caller, of the recipient and of the call's keys, as far as they are known, are not all one.
 fn is_cross_account(event: &Event<'_>) -> bool {
-    let accounts = [&event.account_id, &event.key_account_id, &event.principal_account_id];
+    let accounts =
+        [&event.account_id, &event.key_account_id, &event.target_key_account_id, &event.principal_account_id];
     let mut known = accounts.into_iter().flatten();
     known.next().is_some_and(|first| known.any(|other| other != first))
 }

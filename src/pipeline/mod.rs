@@ -101,10 +101,16 @@ pub struct RowBuffer<'s> {
     failed: Option<Error>,
 }
 
+/// 256 MiB: more is not reserved at once, because systems may refuse what nobody has asked for.
+const MAX_RESERVED: usize = 256 << 20;
+
 impl<'s> RowBuffer<'s> {
     /// A buffer that goes to `spill` whenever its rows take `bound` bytes.
     pub fn bounded(bound: usize, spill: &'s Spill) -> RowBuffer<'s> {
-        RowBuffer { bounded: Some((bound, spill)), ..RowBuffer::default() }
+        let mut buffer = RowBuffer { bounded: Some((bound, spill)), ..RowBuffer::default() };
+        // Address space costs nothing until it is written to; growing by steps would copy rows, or split large pages.
+        buffer.rows.reserve(bound.min(MAX_RESERVED));
+        buffer
     }
 
     /// Appends one event. A failure to write a run is kept for `RowBuffer::check`, because the scanner that calls this

@@ -49,7 +49,7 @@ macro_rules! for_each_event_column {
             (who, mfa, Boolean, "CloudTrail `sessionContext.attributes.mfaAuthenticated`."),
             (who, via, Text, "The AWS service that made the call for the principal, such as `s3.amazonaws.com`; NULL for direct calls."),
             (who, is_direct, Boolean, "The principal called KMS itself: no service in between."),
-            (who, is_cross_account, Boolean, "Caller, key owner and recipient are not all one account."),
+            (who, is_cross_account, Boolean, "Caller, recipient and the owners of the keys are not all one account."),
             (place, source_ip, Text, "CloudTrail `sourceIPAddress` when it is an IP address, else NULL."),
             (place, source_service, Text, "CloudTrail `sourceIPAddress` when it is a service name."),
             (place, user_agent, Text, "CloudTrail `userAgent` as received."),

@@ -53,6 +53,11 @@ impl Rows {
         self.index.push(Entry { time, id_prefix, start: start as u64, end: self.bytes.len() as u64 });
     }
 
+    /// Makes room for `bytes` bytes of rows.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.index.len()

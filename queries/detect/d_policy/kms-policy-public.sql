@@ -10,7 +10,7 @@
 --   Denied calls set nothing.
 -- reads: events, repeated_copies, policy_entries
 -- params: quick_fix_seconds = 3600
-WITH policies AS (
+WITH set_policies AS (
   SELECT
     e.event_id,
     e.event_name,
@@ -76,8 +76,8 @@ WITH policies AS (
     p.event_id AS closed_event_id,
     MIN(q.event_epoch) AS closed_epoch,
     MIN(q.event_time) AS closed_time
-  FROM policies AS p
-  JOIN policies AS q ON q.policy_key = p.policy_key
+  FROM set_policies AS p
+  JOIN set_policies AS q ON q.policy_key = p.policy_key
   WHERE p.is_public = 1
     AND q.is_public = 0
     AND q.event_epoch >= p.event_epoch
@@ -110,7 +110,7 @@ SELECT
   CASE WHEN b.is_dangerous = 0 THEN TRUE ELSE FALSE END AS only_encrypts,
   c.closed_time,
   a.bypasses_lockout
-FROM policies AS a
+FROM set_policies AS a
 CROSS JOIN params AS m
 LEFT JOIN open_actions AS b ON b.entry_event_id = a.event_id
 LEFT JOIN action_lists AS d ON d.list_event_id = a.event_id

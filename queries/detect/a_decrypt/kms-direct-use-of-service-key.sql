@@ -1,0 +1,165 @@
+-- title: Key of a service used past that service
+-- severity: high
+-- attack: T1530, T1555
+-- description: A key that only AWS services had used for its principals was called by a principal itself and gave it
+--   plaintext: whoever calls KMS past S3 or Secrets Manager also goes past their policies and their logs. Medium where it
+--   is another service that opens data with the key for the first time.
+-- false-positives: Break-glass decryption, migrations, a second service that starts to share the key. A principal whose
+--   direct calls began before the key had a habit (20 calls, 95 of 100 through services, a day or more) is left out, and
+--   so are services' own principals, service-linked roles and EC2's infrastructure role.
+-- blind-spots: The first day of a key in the evidence makes its habit, whatever it is. `AWS Internal` hides which service
+--   called and is never a new one. A service that began by writing is no new one when it opens later.
+-- reads: use_hours
+-- params: min_uses = 20, min_share = 0.95, habit_hours = 24
+WITH key_hours AS (
+  SELECT
+    h.key_arn,
+    h.hour_epoch,
+    CAST(SUM(h.call_count) AS BIGINT) AS n,
+    CAST(SUM(h.direct_count) AS BIGINT) AS direct_n
+  FROM use_hours AS h
+  GROUP BY h.key_arn, h.hour_epoch
+), key_levels AS (
+  SELECT
+    k.key_arn,
+    k.hour_epoch,
+    k.n,
+    k.direct_n,
+    MIN(k.hour_epoch) OVER (PARTITION BY k.key_arn) AS begin_epoch,
+    SUM(k.n) OVER (PARTITION BY k.key_arn ORDER BY k.hour_epoch
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS total_n,
+    SUM(k.direct_n) OVER (PARTITION BY k.key_arn ORDER BY k.hour_epoch
+                          ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS total_direct_n
+  FROM key_hours AS k
+), habits AS (
+  SELECT
+    v.key_arn AS habit_key,
+    v.hour_epoch AS habit_hour,
+    v.total_n - v.n AS uses_before,
+    v.total_direct_n - v.direct_n AS direct_before,
+    v.hour_epoch - v.begin_epoch AS habit_seconds
+  FROM key_levels AS v
+), own_calls AS (
+  SELECT
+    CASE WHEN u.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(u.principal, ':', 2)
+         ELSE u.principal END AS who,
+    CASE WHEN u.via IS NULL THEN '' ELSE SPLIT_PART(u.via, '.', 1) END AS path,
+    u.key_arn, u.principal, u.hour_epoch, u.operation, u.is_reveal, u.account_id, u.region, u.call_count, u.data_class,
+    u.data_resource, u.first_time, u.last_time, u.event_id, u.source_ip
+  FROM use_hours AS u
+  WHERE u.via IS NULL
+     OR u.via <> 'AWS Internal'
+), beginnings AS (
+  SELECT
+    b.key_arn,
+    b.path,
+    b.who,
+    MIN(b.hour_epoch) AS begin_hour
+  FROM own_calls AS b
+  WHERE b.path = ''
+    AND b.is_reveal
+  GROUP BY b.key_arn, b.path, b.who
+  UNION ALL
+  SELECT
+    s.key_arn,
+    s.path,
+    '' AS who,
+    MIN(s.hour_epoch) AS begin_hour
+  FROM own_calls AS s
+  WHERE s.path <> ''
+  GROUP BY s.key_arn, s.path
+), breaks AS (
+  -- A direct caller breaks the habit by himself, a service for all whom it serves.
+  SELECT
+    g.key_arn AS break_key,
+    g.path AS break_path,
+    g.who AS break_who,
+    f.uses_before,
+    f.direct_before
+  FROM beginnings AS g
+  JOIN habits AS f ON f.habit_key = g.key_arn AND f.habit_hour = g.begin_hour
+  CROSS JOIN params AS p
+  WHERE f.uses_before - f.direct_before >= p.min_uses
+    AND f.uses_before - f.direct_before >= p.min_share * f.uses_before
+    AND f.habit_seconds >= p.habit_hours * 3600
+), service_ranks AS (
+  SELECT
+    r.key_arn AS served_key,
+    r.path AS service,
+    CAST(ROW_NUMBER() OVER (PARTITION BY r.key_arn ORDER BY r.begin_hour, r.path) AS BIGINT) AS service_no
+  FROM beginnings AS r
+  WHERE r.path <> ''
+), usual_services AS (
+  SELECT q.served_key AS usual_key, q.service AS usual_service
+  FROM service_ranks AS q
+  WHERE q.service_no = 1
+), judged_calls AS (
+  SELECT
+    CASE WHEN o.path = '' THEN o.who ELSE '' END AS call_who,
+    o.path, o.key_arn, o.who, o.principal, o.hour_epoch, o.account_id, o.region, o.call_count, o.data_class, o.data_resource,
+    o.first_time, o.last_time, o.event_id, o.source_ip
+  FROM own_calls AS o
+  SEMI JOIN breaks AS m ON m.break_key = o.key_arn AND m.break_path = o.path
+  WHERE o.is_reveal
+    AND (o.path = '' OR o.operation NOT LIKE 'GenerateDataKey%')
+    AND o.principal NOT LIKE 'service:%'
+    AND o.principal NOT LIKE '%:role/aws-service-role/%'
+    AND o.principal NOT LIKE '%/aws:ec2-infrastructure%'
+), numbered_calls AS (
+  SELECT
+    c.key_arn, c.path, c.call_who, c.who, c.principal, c.account_id, c.region, c.call_count, c.data_class, c.data_resource,
+    c.first_time, c.last_time, c.event_id, c.source_ip, j.uses_before, j.direct_before,
+    CAST(ROW_NUMBER() OVER (PARTITION BY c.key_arn, c.path, c.call_who ORDER BY c.hour_epoch, c.event_id) AS BIGINT) AS call_no
+  FROM judged_calls AS c
+  JOIN breaks AS j ON j.break_key = c.key_arn AND j.break_path = c.path AND j.break_who = c.call_who
+), episodes AS (
+  SELECT
+    n.key_arn,
+    n.path,
+    n.call_who,
+    MIN(n.first_time) AS first_time,
+    MAX(n.last_time) AS last_time,
+    MIN(n.account_id) AS account_id,
+    MIN(n.region) AS region,
+    MIN(n.principal) AS principal,
+    MIN(n.who) AS first_who,
+    MIN(n.source_ip) AS source_ip,
+    MIN(n.data_class) AS data_class,
+    MIN(n.data_resource) AS data_resource,
+    MIN(n.uses_before) AS uses_before,
+    MIN(n.direct_before) AS direct_before,
+    CAST(COUNT(DISTINCT n.who) AS BIGINT) AS principal_count,
+    CAST(COUNT(DISTINCT n.source_ip) AS BIGINT) AS source_ip_count,
+    CAST(SUM(n.call_count) AS BIGINT) AS event_count,
+    STRING_AGG(CASE WHEN n.call_no <= 1000 THEN n.event_id END, ',') AS event_ids
+  FROM numbered_calls AS n
+  GROUP BY n.key_arn, n.path, n.call_who
+)
+SELECT
+  e.first_time,
+  e.last_time,
+  e.account_id,
+  e.region,
+  e.key_arn,
+  CASE WHEN e.principal_count = 1 THEN e.principal END AS principal,
+  CASE WHEN e.source_ip_count = 1 THEN e.source_ip END AS source_ip,
+  e.event_count,
+  CASE WHEN e.path = '' THEN 'high' ELSE 'medium' END AS severity,
+  e.first_who || CASE WHEN e.principal_count > 1 THEN ' and others' ELSE '' END || ' got plaintext with ' || e.key_arn
+    || CASE WHEN e.path = '' THEN ' by direct calls' ELSE ' through ' || e.path END
+    || ' (calls: ' || CAST(e.event_count AS STRING) || '), though before that '
+    || CAST(e.uses_before - e.direct_before AS STRING) || ' of ' || CAST(e.uses_before AS STRING)
+    || ' calls had come through ' || COALESCE(w.usual_service, 'AWS services')
+    || CASE WHEN e.path = '' THEN '' ELSE ' or other services, none through ' || e.path END || '.' AS summary,
+  e.event_ids,
+  CASE WHEN e.path = '' THEN 'direct_use' ELSE 'new_service' END AS reason,
+  CASE WHEN e.path = '' THEN NULL ELSE e.path END AS new_service,
+  w.usual_service,
+  e.uses_before,
+  e.direct_before,
+  e.principal_count,
+  e.data_class,
+  e.data_resource
+FROM episodes AS e
+LEFT JOIN usual_services AS w ON w.usual_key = e.key_arn
+ORDER BY first_time, key_arn, reason, new_service, principal
