@@ -7,7 +7,7 @@
 //! ```text
 //! cargo run --example make_sample_logs [-- OUT_DIR]
 //! ```
-//! The story is in `support/`: the cast, twelve quiet days, the near misses, the attack. Here is only what CloudTrail does
+//! The story is in `support/`: the cast, twelve quiet days, the near misses, planned work, the attack. Here is only what CloudTrail does
 //! with it: collect events into five-minute slots, disorder them a little, name the files, compress.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,10 +26,14 @@ mod cast;
 mod clock;
 #[path = "support/near_misses.rs"]
 mod near_misses;
+#[path = "support/night.rs"]
+mod night;
 #[path = "support/random.rs"]
 mod random;
 #[path = "support/record.rs"]
 mod record;
+#[path = "support/staff.rs"]
+mod staff;
 
 use call::{Call, Event, Tape, object, october, text};
 use cast::{CLOUDTRAIL, DATA, ORG_TRAIL, PROD, TRAIL_LOGS, US};
@@ -54,16 +58,26 @@ type Place = (&'static str, &'static str, i64);
 fn main() -> std::io::Result<()> {
     let out = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("sample-logs"), PathBuf::from);
     let mut tape = Tape::new(SEED);
+    let mut rounds = Vec::new();
     for day in 0..DAYS {
         for hour in HOURS {
             // The minute changes from round to round; 120 s make a round end with a slot.
             let minute = i64::try_from(tape.random.below(10)).unwrap_or(0) * SLOT + SLOT - LAG;
-            background::round(&mut tape, instant(FIRST_DAY) + day * DAY + hour * 3_600 + minute, hour);
+            let start = instant(FIRST_DAY) + day * DAY + hour * 3_600 + minute;
+            background::round(&mut tape, start, hour);
+            rounds.push(start);
         }
     }
     background::failing_hour(&mut tape, october("16 03:02:00"));
     near_misses::plant(&mut tape);
     attack::happen(&mut tape);
+    for start in rounds {
+        background::customs(&mut tape, start);
+    }
+    staff::plan(&mut tape);
+    night::happen(&mut tape);
+    let files = files_of_the_night(&tape);
+    staff::investigate(&mut tape, &files);
 
     let mut files = deliver(&mut tape);
     let local = local_trail(&files);
@@ -93,6 +107,14 @@ fn organization_key((account, region, slot): Place) -> String {
 
 fn local_key((account, region, slot): Place) -> String {
     log_key(None, (account, region), slot, &unique(&format!("local {account} {region} {slot}")), ".json.gz")
+}
+
+/// The production account's log files from the first rattle to the last smoke, by name.
+fn files_of_the_night(tape: &Tape) -> Vec<String> {
+    let night = october("16 01:10:00")..october("16 03:10:00");
+    let of_night = tape.events.iter().filter(|event| event.account == PROD && event.region == US);
+    let slots: BTreeSet<i64> = of_night.filter(|event| night.contains(&event.time)).map(slot_of).collect();
+    slots.into_iter().map(|slot| organization_key((PROD, US, slot))).collect()
 }
 
 fn slot_of(event: &Event) -> i64 {

@@ -1,6 +1,6 @@
-//! Every view and rule gives the same rows on DuckDB as on the engine inside keytrail.
+//! Every view, rule and review gives the same rows on DuckDB as on the engine inside keytrail.
 //!
-//! In: the sample case. Out: the differences. Needs Python's `duckdb` package: without it the test says that it was skipped,
+//! In: the sample case, and the records of each query's own test. Out: the differences. Needs Python's `duckdb` package: without it the test says that it was skipped,
 //! and fails when `KEYTRAIL_REQUIRE_DUCKDB=1`.
 
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 #[test]
-fn views_and_rules_give_the_same_rows_on_duckdb() {
+fn all_queries_give_the_same_rows_on_duckdb() {
     if !Command::new("python3").args(["-c", "import duckdb"]).output().is_ok_and(|output| output.status.success()) {
         let required = std::env::var_os("KEYTRAIL_REQUIRE_DUCKDB").is_some_and(|value| value == "1");
         assert!(!required, "python3 with the package duckdb is required here");
@@ -23,8 +23,9 @@ fn views_and_rules_give_the_same_rows_on_duckdb() {
     let made =
         Command::new(binary).args(["analyze", "sample-logs", "-q", "--out"]).arg(&case).current_dir(&root).status();
     assert!(made.unwrap().success());
-    let compared =
-        Command::new("python3").arg(root.join("tests/duckdb_compare.py")).arg(binary).arg(&case).output().unwrap();
+    let mut compare = Command::new("python3");
+    compare.arg(root.join("tests/duckdb_compare.py")).arg(binary).arg(&case).arg(folder.path().join("tests"));
+    let compared = compare.output().unwrap();
     let text = String::from_utf8_lossy(&compared.stdout).into_owned() + &String::from_utf8_lossy(&compared.stderr);
     assert!(compared.status.success(), "{text}");
 }

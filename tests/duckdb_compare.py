@@ -1,18 +1,25 @@
-"""Runs every view and rule of the library on DuckDB over a case's Parquet files and compares all rows with keytrail's.
+"""Runs every view, rule and review of the library on DuckDB and compares all rows with keytrail's.
 
-In: the keytrail binary and a case. Out: one line per query that differs, and a count. The statement is the one `--explain`
-prints, so what is compared is exactly what keytrail runs. Lists (STRING_AGG) have no order that engines share: their items
-are compared sorted.
+In: the keytrail binary, a case, and a folder to be made. Out: one line per difference, and a count. Each query is compared on
+the case and on its own test, whose tables, statement and rows `keytrail queries check --keep` leaves in the folder. A query
+that has rows on neither is a fault: nothing would be known about it. The statement is the one `--explain` prints, so what is
+compared is exactly what keytrail runs. Lists (STRING_AGG) have no order that engines share: their items are compared sorted.
 """
-import datetime, json, subprocess, sys
+import concurrent.futures, datetime, decimal, json, os, pathlib, subprocess, sys
 
 import duckdb
 
-keytrail, case = sys.argv[1:3]
+keytrail, case, kept = sys.argv[1:4]
 
 
 def run(*arguments):
     return subprocess.run([keytrail, *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def keep(ids):
+    only = [argument for name in ids for argument in ("--only", name)]
+    done = subprocess.run([keytrail, "queries", "check", "--keep", kept, *only], capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
 
 
 def plain(value):
@@ -21,25 +28,60 @@ def plain(value):
         return text + (f".{value.microsecond:06d}Z" if value.microsecond else "Z")
     if isinstance(value, datetime.date):
         return value.isoformat()
-    if isinstance(value, float):
-        return round(value, 6)
+    if isinstance(value, (float, decimal.Decimal)):
+        return round(float(value), 6)
     if isinstance(value, str) and "," in value:
         return sorted(value.split(","))
     return value
 
 
-queries = [q for q in json.loads(run("queries", "list", "--format", "json")) if q["kind"] in ("views", "detect")]
-faults, rows_compared = [], 0
-for query in queries:
-    name = query["id"]
-    script = run("query", "--case", case, name, "--explain").split("<<'KEYTRAIL_SQL'\n")[1].split("KEYTRAIL_SQL")[0]
-    ours = [[plain(v) for v in json.loads(line).values()] for line in run("query", "--case", case, name, "--format", "ndjson").splitlines()]
-    connection = duckdb.connect()
-    theirs = [[plain(v) for v in row] for row in connection.execute(script).fetchall()]
-    rows_compared += len(theirs)
-    if ours != theirs:
-        different = [(a, b) for a, b in zip(ours, theirs) if a != b][:1]
-        faults.append(f"{name}: {len(ours)} rows here, {len(theirs)} on DuckDB; first difference {different}")
+def parsed(lines):
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def on_duckdb(script):
+    with duckdb.connect(config={"threads": 1}) as connection:
+        result = connection.execute(script)
+        columns = [column[0] for column in result.description]
+        return [dict(zip(columns, row)) for row in result.fetchall()]
+
+
+def compare(name, place, explained, ours):
+    """The number of rows, and what differs."""
+    try:
+        theirs = on_duckdb(explained.split("<<'KEYTRAIL_SQL'\n")[1].split("KEYTRAIL_SQL")[0])
+    except duckdb.Error as error:
+        return len(ours), [f"{name} on {place}: DuckDB says {error}"]
+    if len(ours) != len(theirs):
+        return len(ours), [f"{name} on {place}: {len(ours)} rows here, {len(theirs)} on DuckDB"]
+    for number, (a, b) in enumerate(zip(ours, theirs), 1):
+        if list(a) != list(b):
+            return len(ours), [f"{name} on {place}: columns {list(a)} here, {list(b)} on DuckDB"]
+        different = [f"{column} is {a[column]!r} here, {b[column]!r} there" for column in a if plain(a[column]) != plain(b[column])]
+        if different:
+            return len(ours), [f"{name} on {place}, row {number}: {'; '.join(different)}"]
+    return len(ours), []
+
+
+def check(name):
+    table = pathlib.Path(case, "tables", f"{name}.parquet")
+    ours = on_duckdb(f"SELECT * FROM '{table}'") if table.exists() else parsed(run("query", "--case", case, name, "--format", "ndjson"))
+    rows, faults = compare(name, "the case", run("query", "--case", case, name, "--explain"), ours)
+    test = pathlib.Path(kept, name)
+    if (test / "rows.ndjson").exists():
+        more, others = compare(name, "its test", (test / "explain.txt").read_text(), parsed((test / "rows.ndjson").read_text()))
+        rows, faults = rows + more, faults + others
+    if rows == 0:
+        faults.append(f"{name}: no rows, so nothing was compared")
+    return rows, faults
+
+
+ids = [q["id"] for q in json.loads(run("queries", "list", "--format", "json")) if q["kind"] != "timeline"]
+workers = os.cpu_count() or 1
+with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    faults = [fault for fault in pool.map(keep, [ids[i::workers] for i in range(workers)]) if fault]
+    results = list(pool.map(check, ids))
+faults += [fault for _, more in results for fault in more]
 print("\n".join(faults))
-print(f"{len(queries)} queries and {rows_compared} rows compared, {len(faults)} faults")
-sys.exit(1 if faults or rows_compared == 0 else 0)
+print(f"{len(ids)} queries and {sum(rows for rows, _ in results)} rows compared, {len(faults)} faults")
+sys.exit(1 if faults or not ids else 0)

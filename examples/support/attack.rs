@@ -1,5 +1,5 @@
 //! The night of 16 October: a stranger with an instance's credentials, then with a forgotten user's key; the morning after,
-//! in which the key custodian repairs all but one thing; and the next night.
+//! in which the key custodian repairs what she finds; and the next night. `night.rs` has the scenes between these.
 //!
 //! In: the tape. Out: the calls that the detections must find. STORY.md tells them in prose, with the same times.
 
@@ -86,7 +86,7 @@ fn empty_the_drawers(tape: &mut Tape) {
     }
 }
 
-/// 01:52 one secret held the access key of a forgotten user, and that user may do anything to keys.
+/// 01:52 one secret held the access key of a forgotten user, and that user may administer all keys.
 fn try_the_key_ring(tape: &mut Tape) {
     let who = &TERRAFORM_STOLEN;
     tape.add(Call::new("sts", "GetCallerIdentity", who, US, october("16 01:52:10")));
@@ -143,14 +143,17 @@ fn invite_everyone(tape: &mut Tape) {
     tape.add(put_policy(&TERRAFORM_STOLEN, &SHARE, &open, false, october("16 02:22:33")));
 }
 
-/// 02:27 a new key, the manifests' alias on it, and a policy in which the owner no longer stands: what the application
+/// 02:27 a new key, the manifests' alias on it, and a policy in which the owner stands for its name only: what the application
 /// writes from here on, only the stranger can open.
 fn lay_the_cuckoo_egg(tape: &mut Tape) {
     let who = &TERRAFORM_STOLEN;
     tape.add(create_key(who, &CUCKOO, "AWS_KMS", "dispatch manifests v2", october("16 02:27:58")));
     tape.add(alias_call("UpdateAlias", who, &MANIFESTS, &CUCKOO, october("16 02:28:44")));
     let dispatch = format!("arn:aws:iam::{PROD}:role/dispatch-api");
+    // Deployments set the alias again and again; that they still can is what keeps them quiet.
+    let owner = format!("arn:aws:iam::{PROD}:root");
     let statements = [
+        statement("Names", "Allow", &owner, &["kms:UpdateAlias", "kms:DescribeKey"], ""),
         statement("App", "Allow", &dispatch, &["kms:GenerateDataKey"], ""),
         statement(
             "Nest",

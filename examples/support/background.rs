@@ -6,19 +6,19 @@
 
 use crate::call::{Call, Tape, list, object, october, text};
 use crate::cast::{
-    ARCHIVER, AUTOSCALING, Actor, BACKUP, BATCH, CLERK, CONFIG, CUCKOO, DATA, DEPOT_EU, DISKS, DISPATCH, DISPATCH_EU,
-    EU, JUNO, Key, LAKE, LAKE_READER, LAKE_READER_ABROAD, LEDGER, MANIFESTS, MIRROR, MIRROR_EU, PARAMETERS, PROD,
-    SHARE, TABLES, TELEMETRY, TELEMETRY_INGEST, TUGBOAT, US, VAULT, VAULT_EU, instance,
+    ARCHIVER, AUTOSCALING, Actor, BACKUP, BATCH, CLERK, CONFIG, CUCKOO, CUSTOMS, DATA, DEPOT_EU, DISKS, DISPATCH,
+    DISPATCH_EU, EU, JUNO, Key, LAKE, LAKE_READER, LAKE_READER_ABROAD, LEDGER, MANIFESTS, MIRROR, MIRROR_EU, PADLOCK,
+    PARAMETERS, PROD, SHARE, TABLES, TELEMETRY, TELEMETRY_INGEST, TUGBOAT, US, VAULT, VAULT_EU, instance,
 };
 use crate::random::{ALNUM, Random};
 
 /// An encryption context in request parameters.
-fn context(members: &[(&str, &str)]) -> (&'static str, String) {
+pub(crate) fn context(members: &[(&str, &str)]) -> (&'static str, String) {
     let members: Vec<(&str, String)> = members.iter().map(|(name, value)| (*name, text(value))).collect();
     ("encryptionContext", object(&members))
 }
 
-fn symmetric() -> (&'static str, String) {
+pub(crate) fn symmetric() -> (&'static str, String) {
     ("encryptionAlgorithm", text("SYMMETRIC_DEFAULT"))
 }
 
@@ -52,9 +52,14 @@ pub(crate) fn s3_decrypt(actor: &Actor, key: &Key, object_arn: &str, time: i64) 
     Call::crypto("Decrypt", actor, key, time).via("s3.amazonaws.com").asks(&parameters)
 }
 
-fn s3_write(tape: &mut Tape, actor: &Actor, key: &Key, object_arn: &str, time: i64) {
+/// The data key that writing an S3 object takes.
+fn s3_writes(actor: &Actor, key: &Key, object_arn: &str, time: i64) -> Call {
     let asks = [context(&[("aws:s3:arn", object_arn)]), ("keyId", text(&key.arn())), ("keySpec", text("AES_256"))];
-    tape.add(Call::crypto("GenerateDataKey", actor, key, time).via("s3.amazonaws.com").asks(&asks));
+    Call::crypto("GenerateDataKey", actor, key, time).via("s3.amazonaws.com").asks(&asks)
+}
+
+fn s3_write(tape: &mut Tape, actor: &Actor, key: &Key, object_arn: &str, time: i64) {
+    tape.add(s3_writes(actor, key, object_arn, time));
 }
 
 /// A manifest encrypted by the application itself: the call names the alias, and `key` is what it leads to.
@@ -120,6 +125,11 @@ fn dispatch(tape: &mut Tape, start: i64) {
     );
 }
 
+/// When the archive's bucket wrote under the stranger's key, from PutBucketEncryption to the next one.
+pub(crate) const PADLOCK_ON_ARCHIVE: (&str, &str) = ("16 02:35:50", "16 09:18:25");
+/// When the customs key had no material, from its deletion to its second import.
+pub(crate) const CUSTOMS_WITHOUT_MATERIAL: (&str, &str) = ("16 02:42:15", "16 09:07:32");
+
 fn archiver(tape: &mut Tape, start: i64) {
     let function = format!("arn:aws:lambda:us-east-1:{PROD}:function:manifest-archiver");
     let time = start + seconds(tape);
@@ -132,7 +142,11 @@ fn archiver(tape: &mut Tape, start: i64) {
     }
     let (time, number) = (start + seconds(tape), 20_000 + tape.random.below(900));
     let scan = format!("arn:aws:s3:::larkspur-archive/2025/MF-2025-{number:05}.tar");
-    s3_write(tape, &ARCHIVER, &SHARE, &scan, time);
+    if (october(PADLOCK_ON_ARCHIVE.0)..october(PADLOCK_ON_ARCHIVE.1)).contains(&time) {
+        tape.add(s3_writes(&ARCHIVER, &PADLOCK, &scan, time).shared_abroad());
+    } else {
+        s3_write(tape, &ARCHIVER, &SHARE, &scan, time);
+    }
 }
 
 /// The parameters of opening a page of the ledger: the application gives the context itself.
@@ -146,6 +160,25 @@ fn clerk(tape: &mut Tape, start: i64) {
         let (time, page) = (start + seconds(tape), i64::try_from(tape.random.below(200)).unwrap_or(0));
         tape.add(open_ledger(&CLERK, "2025-09", page, time));
     }
+}
+
+/// A declaration is sealed for the customs office, once a round from the day its key has material. Told apart from the
+/// rounds, because it came into the story later.
+pub(crate) fn customs(tape: &mut Tape, start: i64) {
+    let time = start + 140;
+    if time < october("08 10:30:00") {
+        return;
+    }
+    let declaration = format!("CD-2025-{:05}", time.rem_euclid(100_000));
+    let asks = [
+        ("keyId", text(CUSTOMS.alias)),
+        context(&[("declaration", &declaration), ("office", "customs")]),
+        ("keySpec", text("AES_256")),
+    ];
+    let call = Call::crypto("GenerateDataKey", &CLERK, &CUSTOMS, time).asks(&asks);
+    let message = format!("{} is pending import.", CUSTOMS.arn());
+    let is_empty = (october(CUSTOMS_WITHOUT_MATERIAL.0)..october(CUSTOMS_WITHOUT_MATERIAL.1)).contains(&time);
+    tape.add(if is_empty { call.fails("KMSInvalidStateException", &message) } else { call });
 }
 
 fn telemetry(tape: &mut Tape, start: i64) {

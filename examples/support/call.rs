@@ -171,6 +171,12 @@ impl Call {
         self
     }
 
+    /// The caller's record of a call on another account's key, when we have no logs of that account.
+    pub(crate) fn shared_abroad(mut self) -> Call {
+        self.shared = Random::named(&format!("{}{}{}", self.actor.name, self.name, self.time)).guid();
+        self
+    }
+
     /// With `serviceEventDetails`, which makes it KMS's own doing.
     pub(crate) fn details(mut self, members: &[(&str, String)]) -> Call {
         self.details = object(members);

@@ -59,6 +59,8 @@ pub(crate) const TELEMETRY: Key = key(PROD, US, "7e1e3e70-0c4a-4d5e-b6f7-18a9c2e
 pub(crate) const SHARE: Key = key(PROD, US, "1a4e5a4e-5d6f-4e70-a811-b2c3d4e0d004", "alias/lakehouse-share");
 /// Secrets, a multi-Region key.
 pub(crate) const VAULT: Key = key(PROD, US, "mrk-5ec2e75a11ce4b0b9d00dfeed5ea51de", "alias/vault-global");
+/// The stranger's replica of it, in a Region that nobody uses.
+pub(crate) const VAULT_WEST: Key = key(PROD, "us-west-2", "mrk-5ec2e75a11ce4b0b9d00dfeed5ea51de", "alias/vault-global");
 /// The same in the second region.
 pub(crate) const VAULT_EU: Key = key(PROD, EU, "mrk-5ec2e75a11ce4b0b9d00dfeed5ea51de", "alias/vault-global");
 /// The AWS managed key of Parameter Store.
@@ -69,10 +71,20 @@ pub(crate) const DISKS: Key = key(PROD, US, "d15c0de5-8fa2-4013-9b24-d6e7f8a0f00
 pub(crate) const TABLES: Key = key(PROD, US, "7ab1e500-90b3-4124-ac35-e8f90a1b0007", "alias/dispatch-tables");
 /// A fax gateway that was switched off last year.
 pub(crate) const FAX: Key = key(PROD, US, "0fa80fa8-a1c4-4235-bd46-fa0b1c2d0008", "alias/old-fax-gateway");
-/// A key whose material has not been imported yet.
+/// A key retired in September, whose waiting period ends in the evidence.
+pub(crate) const PAGER: Key = key(PROD, US, "9a6e4000-c5f6-4457-8e79-2c3d4e5f0010", "alias/quay-pager");
+/// The customs office's key; its material comes by courier.
 pub(crate) const CUSTOMS: Key = key(PROD, US, "c0570350-b2d5-4346-8e57-0b1c2d3e0009", "alias/customs-exchange");
 /// The key the stranger makes.
 pub(crate) const CUCKOO: Key = key(PROD, US, "bad0e660-c3e6-4457-9f68-1c2d3e4f000a", "alias/dispatch-manifests");
+/// An alias of the stranger's key, to be taken for the fleet's.
+pub(crate) const TELEMETRY_LOOK_ALIKE: Key = Key { alias: "alias/fleet-telemetery", ..CUCKOO };
+/// The stranger's own key, for other people's buckets.
+pub(crate) const PADLOCK: Key = key(NEST, US, "10cced00-1b2c-4d3e-8f4a-5b6c7d8e0011", "alias/padlock");
+/// The stranger's own key, for other people's disks.
+pub(crate) const NEST_DISKS: Key = key(NEST, US, "5a1b0bed-2c3d-4e4f-9a5b-6c7d8e9f0012", "alias/disks");
+/// The key under which the backup vendor seals its reports.
+pub(crate) const VENDOR_REPORTS: Key = key(VENDOR, US, "9e907700-3d4e-4f5a-8b6c-7d8e9fa00013", "alias/reports");
 /// Object storage in the second region.
 pub(crate) const DEPOT_EU: Key = key(PROD, EU, "de907e00-d4f7-4568-a079-2d3e4f50000b", "alias/depot-eu");
 /// The data account's lake.
@@ -171,7 +183,7 @@ pub(crate) const CONFIG: Actor =
 pub(crate) const ODETTE: Actor = console(PROD, "odette.quill");
 /// An engineer in the first month, who learns what may not be done by trying it.
 pub(crate) const PIP: Actor = console(PROD, "pip.wren");
-/// A user for Terraform that everybody forgot; its access key lies in a secret.
+/// A user for Terraform that everybody forgot: it may administer everything and use no key. Its access key lies in a secret.
 pub(crate) const TERRAFORM_LEGACY: Actor = Actor {
     kind: Kind::User,
     account: PROD,

@@ -10,8 +10,12 @@ use crate::record::{Record, Session, key_resource};
 
 /// Principals of an account (measured: 20 to 40, of which 3 to 5 make most calls).
 const PRINCIPALS: usize = 30;
-/// Keys of an account and region.
+/// Keys of an account and Region.
 const KEYS: usize = 40;
+/// Keys that one principal uses: a service has its own, and shares the last with nobody or with one neighbor.
+const OWN_KEYS: usize = 3;
+/// Secrets and parameters that one principal opens.
+const OWN_SECRETS: u64 = 6;
 /// Containers that hold sessions of one role at a time, each with an access key of its own. Together with the GUIDs this
 /// makes half a megabyte of JSON compress to about 70 KB.
 const CONTAINERS: u64 = 64;
@@ -134,7 +138,7 @@ impl Traffic {
     pub(crate) fn new(seed: u64, accounts: usize, kms_per_mille: u64) -> Traffic {
         let mut random = Random::new(seed);
         let accounts = (0..accounts.max(1)).map(|number| Account::new(number, &mut random)).collect();
-        Traffic { accounts, principals: Zipf::new(PRINCIPALS), keys: Zipf::new(KEYS), kms_per_mille }
+        Traffic { accounts, principals: Zipf::new(PRINCIPALS), keys: Zipf::new(OWN_KEYS), kms_per_mille }
     }
 
     /// The id of an account.
@@ -145,7 +149,8 @@ impl Traffic {
     /// Appends one record.
     pub(crate) fn push_record(&self, scene: Scene, random: &mut Random, scratch: &mut Scratch, out: &mut String) {
         let Some(account) = self.accounts.get(scene.account) else { return };
-        let Some(principal) = account.principals.get(self.principals.draw(random)) else { return };
+        let rank = self.principals.draw(random);
+        let Some(principal) = account.principals.get(rank) else { return };
         let region = REGIONS.get(scene.region).copied().unwrap_or_default();
         for text in [
             &mut scratch.identity,
@@ -163,11 +168,12 @@ impl Traffic {
         random.push_guid(&mut scratch.request_id);
         random.push_guid(&mut scratch.event_id);
         let call = if random.below(1_000) < self.kms_per_mille {
-            let key = account.keys.get(scene.region).and_then(|keys| keys.get(self.keys.draw(random)));
+            let key = (rank * OWN_KEYS + self.keys.draw(random)) % KEYS;
+            let key = account.keys.get(scene.region).and_then(|keys| keys.get(key));
             let Some((key_id, material)) = key else { return };
             let arn = format!("arn:aws:kms:{region}:{}:key/{key_id}", account.id);
             scratch.resources = key_resource(&account.id, &arn);
-            scratch.kms(&Names { account: &account.id, region, arn: &arn, material }, random)
+            scratch.kms(&Names { account: &account.id, region, arn: &arn, material, rank: rank as u64 }, random)
         } else {
             scratch.other(&account.id, region, principal, random)
         };
@@ -223,6 +229,8 @@ struct Names<'a> {
     region: &'a str,
     arn: &'a str,
     material: &'a str,
+    /// Rank of the principal in its account.
+    rank: u64,
 }
 
 fn push_all(out: &mut String, parts: &[&str]) {
@@ -290,7 +298,7 @@ impl Scratch {
     }
 
     fn use_of_key(&mut self, chance: u64, names: &Names<'_>, random: &mut Random) -> Made {
-        let Names { account, region, arn, material } = *names;
+        let Names { account, region, arn, material, rank } = *names;
         push_all(&mut self.additional, &["{\"keyMaterialId\":\"", material, "\"}"]);
         let algorithm = "\"encryptionAlgorithm\":\"SYMMETRIC_DEFAULT\",";
         let request = &mut self.request;
@@ -313,7 +321,7 @@ impl Scratch {
                 kms_call("GenerateDataKey", if chance < 600 { "s3.amazonaws.com" } else { "cloudtrail.amazonaws.com" })
             }
             660..780 => {
-                let number = format!("{:03}", random.below(200));
+                let number = format!("{:03}", rank * OWN_SECRETS + random.below(OWN_SECRETS));
                 let parts = [
                     "{",
                     algorithm,
@@ -329,7 +337,7 @@ impl Scratch {
                 kms_call("Decrypt", "secretsmanager.amazonaws.com")
             }
             780..870 => {
-                let number = format!("{:04}", random.below(2_000));
+                let number = format!("{:04}", rank * OWN_SECRETS + random.below(OWN_SECRETS));
                 let parts =
                     ["{", algorithm, "\"encryptionContext\":{\"PARAMETER_ARN\":\"arn:aws:ssm:", region, ":", account];
                 push_all(request, &parts);

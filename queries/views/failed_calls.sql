@@ -23,6 +23,7 @@
 -- column: xks_key_id: Id of the key in the external key store.
 -- column: context_class: Kind of data that the encryption context names.
 -- column: context_resource: The resource the context names.
+-- column: context_keys: The names in the encryption context, sorted, comma-separated.
 -- column: principal: Canonical principal.
 -- column: principal_account_id: The caller's account.
 -- column: access_key_id: The access key.
@@ -50,6 +51,7 @@ SELECT
   e.xks_key_id,
   e.context_class,
   e.context_resource,
+  e.context_keys,
   e.principal,
   e.principal_account_id,
   e.access_key_id,

@@ -4,7 +4,7 @@
 -- reads: events, repeated_copies
 -- partition: day
 -- column: key_arn: Canonical ARN of the key; ReEncrypt counts for its source key and for its destination key.
--- column: principal: Canonical principal; NULL for events that KMS itself writes.
+-- column: principal: Canonical principal; `service:AWS Internal` for events that KMS itself writes.
 -- column: day_epoch: Start of the UTC day, seconds since 1970-01-01 UTC.
 -- column: principal_account_id: The principal's account.
 -- column: first_time: First event.
@@ -18,8 +18,8 @@
 -- column: reveal_count: Those of them that gave plaintext or a plaintext key.
 -- column: direct_use_count: Those uses that no AWS service made for the principal.
 -- column: admin_count: Successful actions that are neither use nor reading.
--- column: denied_count: Refused actions.
--- column: failed_count: Actions that failed for another reason than refusal or throttling.
+-- column: denied_count: Refused actions, dry runs left out.
+-- column: failed_count: Actions that failed for another reason than refusal or throttling, dry runs left out.
 WITH key_rows AS (
   SELECT
     e.key_arn,
@@ -31,6 +31,7 @@ WITH key_rows AS (
     e.action_class,
     e.outcome,
     CASE WHEN e.action_class = 'crypto' AND e.outcome = 'ok' AND NOT COALESCE(e.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
+    CASE WHEN e.is_dry_run THEN 1 ELSE 0 END AS is_question,
     CASE WHEN e.reveals_plaintext THEN 1 ELSE 0 END AS is_reveal,
     CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call
   FROM events AS e
@@ -48,6 +49,7 @@ WITH key_rows AS (
     t.action_class,
     t.outcome,
     CASE WHEN t.outcome = 'ok' AND NOT COALESCE(t.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
+    CASE WHEN t.is_dry_run THEN 1 ELSE 0 END AS is_question,
     0 AS is_reveal,
     CASE WHEN t.is_direct THEN 1 ELSE 0 END AS is_direct_call
   FROM events AS t
@@ -73,8 +75,8 @@ SELECT
   CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_reveal = 1 THEN 1 END) AS BIGINT) AS reveal_count,
   CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_direct_call = 1 THEN 1 END) AS BIGINT) AS direct_use_count,
   CAST(COUNT(CASE WHEN a.outcome = 'ok' AND a.action_class NOT IN ('crypto', 'read', 'unknown') THEN 1 END) AS BIGINT) AS admin_count,
-  CAST(COUNT(CASE WHEN a.outcome = 'denied' THEN 1 END) AS BIGINT) AS denied_count,
-  CAST(COUNT(CASE WHEN a.outcome = 'failed' THEN 1 END) AS BIGINT) AS failed_count
+  CAST(COUNT(CASE WHEN a.outcome = 'denied' AND a.is_question = 0 THEN 1 END) AS BIGINT) AS denied_count,
+  CAST(COUNT(CASE WHEN a.outcome = 'failed' AND a.is_question = 0 THEN 1 END) AS BIGINT) AS failed_count
 FROM key_rows AS a
 GROUP BY a.key_arn, a.principal, a.day_epoch
 ORDER BY day_epoch, key_arn, principal NULLS LAST

@@ -1,5 +1,5 @@
 -- title: KMS keys
--- description: One row per key that the evidence names: what it is, who made it, when and by how many it was used,
+-- description: One row per key that the evidence names, also as the replica that a ReplicateKey made: what it is, who made it, when and by how many it was used,
 --   and the last state change seen. The state is a hint: what happened before the evidence or was never logged is not
 --   in it.
 -- reads: events, key_use_days, aliases
@@ -24,8 +24,8 @@
 -- column: state_time: When that change happened.
 -- column: state_by: The principal that made that change.
 -- column: deletion_time: Earliest deletion, while the state is pending_deletion.
--- column: first_time: First event about the key.
--- column: last_time: Last event about the key.
+-- column: first_time: First event about the key; of a replica of which nothing else is known, its ReplicateKey.
+-- column: last_time: Last event about the key, likewise.
 -- column: first_use_time: First successful cryptographic use.
 -- column: last_use_time: Last successful cryptographic use.
 -- column: first_use_epoch: `first_use_time` in seconds.
@@ -35,8 +35,8 @@
 -- column: reveal_count: Those of them that gave plaintext or a plaintext key.
 -- column: direct_use_count: Those uses that no AWS service made for the principal.
 -- column: admin_count: Successful actions that are neither use nor reading.
--- column: denied_count: Refused actions.
--- column: failed_count: Actions that failed for another reason than refusal or throttling.
+-- column: denied_count: Refused actions, dry runs left out.
+-- column: failed_count: Actions that failed for another reason than refusal or throttling, dry runs left out.
 -- column: user_count: Principals that used the key.
 -- column: sole_user: The principal that used the key, when there was only one.
 -- column: user_account_count: Accounts whose principals used the key.
@@ -63,6 +63,30 @@ WITH key_sums AS (
     CAST(COUNT(DISTINCT a.principal) AS BIGINT) AS principal_count
   FROM key_use_days AS a
   GROUP BY a.key_arn
+), replicas AS (
+  SELECT g.target_key_arn AS replica_key, MIN(g.event_time) AS first_time, MAX(g.event_time) AS last_time
+  FROM events AS g
+  WHERE g.event_source = 'kms.amazonaws.com'
+    AND g.event_name = 'ReplicateKey'
+    AND g.outcome = 'ok'
+    AND NOT COALESCE(g.is_dry_run, FALSE)
+    AND g.target_key_arn IS NOT NULL
+  GROUP BY g.target_key_arn
+), all_keys AS (
+  SELECT
+    d.total_key,
+    d.first_time, d.last_time, d.first_use_time, d.last_use_time, d.first_use_epoch, d.last_use_epoch,
+    d.event_count, d.use_count, d.reveal_count, d.direct_use_count, d.admin_count, d.denied_count, d.failed_count,
+    d.user_count, d.first_user, d.user_account_count, d.principal_count
+  FROM key_sums AS d
+  UNION ALL
+  SELECT
+    e.replica_key AS total_key,
+    e.first_time, e.last_time, NULL AS first_use_time, NULL AS last_use_time, NULL AS first_use_epoch,
+    NULL AS last_use_epoch, 0 AS event_count, 0 AS use_count, 0 AS reveal_count, 0 AS direct_use_count, 0 AS admin_count,
+    0 AS denied_count, 0 AS failed_count, 0 AS user_count, NULL AS first_user, 0 AS user_account_count, 0 AS principal_count
+  FROM replicas AS e
+  ANTI JOIN key_sums AS f ON f.total_key = e.replica_key
 ), creation_rows AS (
   SELECT
     c.key_arn AS created_key,
@@ -150,7 +174,7 @@ WITH key_sums AS (
     k.first_time, k.last_time, k.first_use_time, k.last_use_time, k.first_use_epoch, k.last_use_epoch,
     k.event_count, k.use_count, k.reveal_count, k.direct_use_count, k.admin_count, k.denied_count, k.failed_count,
     k.user_count, k.first_user, k.user_account_count, k.principal_count
-  FROM key_sums AS k
+  FROM all_keys AS k
 )
 SELECT
   m.total_key AS key_arn,

@@ -1,6 +1,7 @@
 -- title: Principals and keys
 -- description: Who used which key: one row per principal and key with successful cryptographic use, with when it began,
---   how often, and how. ReEncrypt counts for both of its keys.
+--   how often, and how. ReEncrypt counts for both of its keys, with the source's context, and once when they are the same.
+--   GetPublicKey is a use as well.
 -- reads: use_hours
 -- column: principal: Canonical principal.
 -- column: key_arn: The key.
@@ -19,7 +20,8 @@
 -- column: day_count: UTC days with use.
 -- column: operation_count: Different operations.
 -- column: via: The AWS service that made the calls; of several, the first; NULL when all calls were direct.
--- column: data_class: Kind of data that the contexts name; of several, the first.
+-- column: data_class: Kind of data that the contexts name; of several, the first in alphabetical order. `custom` where
+--   no context names a known kind, `none` where no call has a context.
 -- column: data_resource: A resource that the contexts name: the first.
 -- column: event_id: A call of the first hour.
 -- column: source_ip: A source address of the first hour.
@@ -63,7 +65,8 @@ WITH pair_hours AS (
     CAST(COUNT(DISTINCT u.hour_epoch - (u.hour_epoch % 86400)) AS BIGINT) AS day_count,
     CAST(COUNT(DISTINCT u.operation) AS BIGINT) AS operation_count,
     MIN(u.via) AS via,
-    MIN(u.data_class) AS data_class,
+    MIN(CASE WHEN u.data_class NOT IN ('none', 'custom') THEN u.data_class END) AS known_class,
+    MIN(u.data_class) AS first_class,
     MIN(u.data_resource) AS data_resource
   FROM use_hours AS u
   WHERE u.principal IS NOT NULL
@@ -87,7 +90,7 @@ SELECT
   t.day_count,
   t.operation_count,
   t.via,
-  t.data_class,
+  COALESCE(t.known_class, t.first_class) AS data_class,
   t.data_resource,
   f.event_id,
   f.source_ip

@@ -1,7 +1,9 @@
 -- title: Use of keys by hour
 -- description: Who successfully used which key for what, hour by hour: one row per principal, key, operation, service in
---   between and hour. ReEncrypt counts for its source key, and as `ReEncryptTo` for its destination key. Dry runs and the
---   second copies of cross-account calls are left out. Most rules about use read this table instead of all events.
+--   between and hour. ReEncrypt counts for its source key, and as `ReEncryptTo` for its destination key unless that is the
+--   same; the columns of the context are the source's in both. GetPublicKey is a use as well, because with the public key
+--   others go on outside KMS. Dry runs and the second copies of cross-account calls are left out. Most rules about use
+--   read this table instead of all events.
 -- reads: events, repeated_copies
 -- partition: hour
 -- column: principal: Canonical principal; NULL when the record names none.
@@ -19,7 +21,8 @@
 -- column: attested_count: Calls with an attestation document.
 -- column: xks_count: Calls on a key in an external key store.
 -- column: cross_account_count: Calls in which caller, key owner and recipient are not all one account.
--- column: data_class: Kind of data that the contexts name; of several, the first in alphabetical order.
+-- column: data_class: Kind of data that the contexts name; of several, the first in alphabetical order. `custom` where
+--   no context names a known kind, `none` where no call has a context.
 -- column: data_resource: A resource that the contexts name: the first in alphabetical order.
 -- column: first_time: First call.
 -- column: last_time: Last call.
@@ -85,31 +88,59 @@ WITH uses AS (
     AND t.outcome = 'ok'
     AND NOT COALESCE(t.is_dry_run, FALSE)
     AND t.target_key_arn IS NOT NULL
+    AND (t.target_key_arn IS DISTINCT FROM t.key_arn)
+), hours AS (
+  SELECT
+    u.principal,
+    u.key_arn,
+    u.operation,
+    u.via,
+    u.hour_epoch,
+    u.is_reveal,
+    MIN(u.principal_account_id) AS principal_account_id,
+    MIN(u.account_id) AS account_id,
+    MIN(u.region) AS region,
+    CAST(COUNT(*) AS BIGINT) AS call_count,
+    CAST(COUNT(u.direct_mark) AS BIGINT) AS direct_count,
+    CAST(COUNT(u.no_context_mark) AS BIGINT) AS no_context_count,
+    CAST(COUNT(u.attested_mark) AS BIGINT) AS attested_count,
+    CAST(COUNT(u.xks_mark) AS BIGINT) AS xks_count,
+    CAST(COUNT(u.cross_mark) AS BIGINT) AS cross_account_count,
+    MIN(CASE WHEN u.context_class NOT IN ('none', 'custom') THEN u.context_class END) AS known_class,
+    MIN(u.context_class) AS first_class,
+    MIN(u.context_resource) AS data_resource,
+    MIN(u.event_time) AS first_time,
+    MAX(u.event_time) AS last_time,
+    MIN(u.event_epoch) AS first_epoch,
+    MAX(u.event_epoch) AS last_epoch,
+    MIN(u.event_id) AS event_id,
+    MIN(u.source_ip) AS source_ip
+  FROM uses AS u
+  GROUP BY u.principal, u.key_arn, u.operation, u.via, u.hour_epoch, u.is_reveal
 )
 SELECT
-  u.principal,
-  u.key_arn,
-  u.operation,
-  u.via,
-  u.hour_epoch,
-  u.is_reveal,
-  MIN(u.principal_account_id) AS principal_account_id,
-  MIN(u.account_id) AS account_id,
-  MIN(u.region) AS region,
-  CAST(COUNT(*) AS BIGINT) AS call_count,
-  CAST(COUNT(u.direct_mark) AS BIGINT) AS direct_count,
-  CAST(COUNT(u.no_context_mark) AS BIGINT) AS no_context_count,
-  CAST(COUNT(u.attested_mark) AS BIGINT) AS attested_count,
-  CAST(COUNT(u.xks_mark) AS BIGINT) AS xks_count,
-  CAST(COUNT(u.cross_mark) AS BIGINT) AS cross_account_count,
-  MIN(u.context_class) AS data_class,
-  MIN(u.context_resource) AS data_resource,
-  MIN(u.event_time) AS first_time,
-  MAX(u.event_time) AS last_time,
-  MIN(u.event_epoch) AS first_epoch,
-  MAX(u.event_epoch) AS last_epoch,
-  MIN(u.event_id) AS event_id,
-  MIN(u.source_ip) AS source_ip
-FROM uses AS u
-GROUP BY u.principal, u.key_arn, u.operation, u.via, u.hour_epoch, u.is_reveal
-ORDER BY hour_epoch, key_arn, principal NULLS LAST, operation, via NULLS LAST
+  h.principal,
+  h.key_arn,
+  h.operation,
+  h.via,
+  h.hour_epoch,
+  h.is_reveal,
+  h.principal_account_id,
+  h.account_id,
+  h.region,
+  h.call_count,
+  h.direct_count,
+  h.no_context_count,
+  h.attested_count,
+  h.xks_count,
+  h.cross_account_count,
+  COALESCE(h.known_class, h.first_class) AS data_class,
+  h.data_resource,
+  h.first_time,
+  h.last_time,
+  h.first_epoch,
+  h.last_epoch,
+  h.event_id,
+  h.source_ip
+FROM hours AS h
+ORDER BY hour_epoch, key_arn, principal NULLS LAST, operation, via NULLS LAST, is_reveal

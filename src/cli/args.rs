@@ -421,6 +421,9 @@ pub(crate) enum QueriesCommand {
         /// Check only this query (repeatable).
         #[arg(long, value_name = "ID")]
         only: Vec<String>,
+        /// Leave the case of each test in this folder, with the statement for other engines and the rows.
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
     },
 }
 

@@ -6,22 +6,22 @@
 use super::{Exit, note, print};
 use anyhow::Result;
 use keytrail::case::build::build_from_text;
-use keytrail::query::check::{CheckReport, Expect, check_folder, check_library, selected};
+use keytrail::query::check::{CheckReport, Expect, Options, check_folder, check_library, selected};
 use keytrail::query::library::Library;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-fn check(folder: Option<&Path>, only: &[String]) -> Result<CheckReport> {
+fn check(folder: Option<&Path>, only: &[String], keep: Option<&Path>) -> Result<CheckReport> {
     let load = |records: &[serde_json::Value], case: &Path| {
         build_from_text(&serde_json::json!({ "Records": records }).to_string(), case).map(|_| ())
     };
-    let expect = Expect::from_environment();
+    let options = Options { expect: Expect::from_environment(), keep };
     Ok(match folder {
-        Some(folder) => check_folder(folder, only, &load, expect),
+        Some(folder) => check_folder(folder, only, &load, options),
         None => {
             let library = Library::built_in().map_err(super::library::faults)?;
             let ids: BTreeSet<String> = library.queries().into_iter().map(|query| query.id.clone()).collect();
-            check_library(&library, &selected(ids, only), &load, expect)
+            check_library(&library, &selected(ids, only), &load, options)
         }
     })
 }
@@ -30,8 +30,8 @@ fn check(folder: Option<&Path>, only: &[String]) -> Result<CheckReport> {
 ///
 /// # Errors
 /// When stdout cannot be written. Faults are reported and give exit code 1.
-pub(super) fn run(folder: Option<&Path>, only: &[String]) -> Result<Exit> {
-    let report = check(folder, only)?;
+pub(super) fn run(folder: Option<&Path>, only: &[String], keep: Option<&Path>) -> Result<Exit> {
+    let report = check(folder, only, keep)?;
     for fault in &report.faults {
         note(fault.to_string());
     }

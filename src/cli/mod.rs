@@ -23,6 +23,7 @@ mod summary;
 use anyhow::Result;
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
+use environment::Work;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -83,8 +84,8 @@ pub(crate) fn run() -> ExitCode {
             return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
         }
     };
-    if let Some(jobs) = sql_jobs(&cli.command) {
-        environment::start_again(config::jobs(jobs));
+    if let Some(work) = work(&cli.command) {
+        environment::start_again(work);
     }
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args),
@@ -109,16 +110,18 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// The threads that a command which runs SQL may use; `None` for the others.
-fn sql_jobs(command: &Command) -> Option<Option<usize>> {
-    match command {
-        Command::Analyze(args) => Some(args.resources.jobs),
-        Command::Timeline(args) => Some(args.resources.jobs),
-        Command::Query(args) => Some(args.jobs),
-        Command::Review(args) => Some(args.jobs),
-        Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => Some(None),
-        Command::Extract(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => None,
-    }
+/// What a command does with its memory; `None` for those that do next to nothing.
+fn work(command: &Command) -> Option<Work> {
+    let jobs = match command {
+        Command::Extract(_) => return Some(Work::Extraction),
+        Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
+        Command::Analyze(args) => args.resources.jobs,
+        Command::Timeline(args) => args.resources.jobs,
+        Command::Query(args) => args.jobs,
+        Command::Review(args) => args.jobs,
+        Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => None,
+    };
+    Some(Work::Sql { jobs: config::jobs(jobs) })
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<Exit> {

@@ -79,7 +79,9 @@ pub(crate) fn run(args: &QueriesArgs) -> Result<Exit> {
                 library.get(id).with_context(|| format!("{id}: no such query; `keytrail queries` lists them"))?;
             print(explanation(query))?;
         }
-        Some(QueriesCommand::Check { folder, only }) => return super::check::run(folder.as_deref(), only),
+        Some(QueriesCommand::Check { folder, only, keep }) => {
+            return super::check::run(folder.as_deref(), only, keep.as_deref());
+        }
     }
     Ok(Exit::Done)
 }

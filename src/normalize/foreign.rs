@@ -8,8 +8,10 @@
 use super::identity::is_account_id;
 use crate::json::{Value, write_string};
 use crate::schema::{Event, ForeignKey};
+use memchr::memmem::Finder;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Rows of one record. A call names a handful of keys; only a record made for the purpose has more.
 const MAX_ROWS: usize = 1_000;
@@ -21,14 +23,17 @@ const MAX_NAME: usize = 128;
 const POLICIES: [&str; 6] =
     ["policy", "bucketPolicy", "policyDocument", "assumeRolePolicyDocument", "resourcePolicy", "keyPolicy"];
 
+/// What a key ARN and an escape look like. Making a searcher takes longer than searching the few bytes of most parameters.
+static FINDERS: LazyLock<(Finder<'static>, Finder<'static>)> =
+    LazyLock::new(|| (Finder::new(b":kms:"), Finder::new(b"\\u")));
+
 /// Sets `foreign_key_arns` and the rows of `foreign_keys`. The event's account and `request_parameters` must be set:
 /// whose key is foreign depends on the first, and the second tells for nearly all records that there is nothing to find.
 pub(super) fn apply<'a>(event: &mut Event<'a>, record: &Value<'a>) {
     let Some(raw) = event.request_parameters.as_deref() else { return };
     // An escape may hide a colon from the search, so it asks for the full one.
-    if memchr::memmem::find(raw.as_bytes(), b":kms:").is_none()
-        && memchr::memmem::find(raw.as_bytes(), b"\\u").is_none()
-    {
+    let has = |finder: &Finder<'_>| finder.find(raw.as_bytes()).is_some();
+    if !has(&FINDERS.0) && !has(&FINDERS.1) {
         return;
     }
     let Some(account) = event.account_id.as_deref() else { return };

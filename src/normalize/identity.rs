@@ -50,7 +50,7 @@ fn canonical_principal<'a>(
         }
         Some("AWSAccount") => {
             let account = event.principal_account_id.as_deref()?;
-            Some(account_principal(account, event.principal_id.as_deref()))
+            Some(account_principal(account, event.principal_id.as_deref().map(id_without_session)))
         }
         Some("IdentityCenterUser") => {
             let (store, user) = (identity.on_behalf_of.get("identityStoreArn"), identity.on_behalf_of.get("userId"));
@@ -69,7 +69,8 @@ fn any_principal<'a>(event: &Event<'a>, identity: &IdentityFields<'_, 'a>) -> Te
     if event.principal_arn.is_some() {
         return event.principal_arn.clone();
     }
-    let name = identity.user_name.text().or_else(|| event.principal_id.clone());
+    let id = || event.principal_id.as_ref().map(|id| part_of(id, id_without_session));
+    let name = identity.user_name.text().or_else(id);
     if let Some(account) = event.principal_account_id.as_deref() {
         return Some(account_principal(account, name.as_deref()));
     }
@@ -104,13 +105,23 @@ fn role_without_path<'a>(partition: &str, account: &str, name: &str) -> Cow<'a, 
     Cow::Owned(["arn:", partition, ":iam::", account, ":role/*/", name].concat())
 }
 
+/// A role's id and its session's name, from a principal id `AROA...:Session`. Other ids may have colons of their own: a
+/// federated user is `ACCOUNT:Name`.
+fn role_session(id: &str) -> Option<(&str, &str)> {
+    id.split_once(':').filter(|_| id.starts_with("AROA"))
+}
+
+fn id_without_session(id: &str) -> &str {
+    role_session(id).map_or(id, |(role, _)| role)
+}
+
 /// The role session name: the end of an assumed-role ARN, else of a principal id `AROA...:Session`.
 fn session_name<'a>(event: &Event<'a>) -> Text<'a> {
     if let Some(arn) = event.principal_arn.as_ref().filter(|arn| arn.contains(":assumed-role/")) {
         return Some(part_of(arn, |arn| arn.rsplit_once('/').map_or("", |(_, name)| name)));
     }
-    let id = event.principal_id.as_ref().filter(|id| id.starts_with("AROA") && id.contains(':'))?;
-    Some(part_of(id, |id| id.split_once(':').map_or("", |(_, name)| name)))
+    let id = event.principal_id.as_ref().filter(|id| role_session(id).is_some())?;
+    Some(part_of(id, |id| role_session(id).map_or("", |(_, name)| name)))
 }
 
 /// The account field of an ARN, when it is an account.

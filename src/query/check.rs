@@ -2,18 +2,23 @@
 //!
 //! In: a library and something that loads records as a case. Out: a [`CheckReport`] with every fault of every file: the
 //! guard, the tables a query says it reads and those it names, its columns, its order, its test. A query must give nothing
-//! and no error on empty tables, because most cases have no event of most kinds.
+//! and no error on empty tables, because most cases have no event of most kinds. The tests' cases can be kept, with what
+//! another engine needs to compute the same rows.
 
-use super::findings::{self, Finding, OwnValue};
+use super::findings::{self, FINDING_COLUMNS, Finding, OwnValue};
 use super::guard::{self, Guarded, OrderKey, Tables};
 use super::header::QueryKind;
+use super::incidents::INCIDENT_COLUMNS;
 use super::library::{IMPLIED_TABLES, Library, LibraryQuery};
 use super::params::Overrides;
 use super::run::{Session, Settings};
+use super::scorecard::REVIEW_COLUMNS;
 use super::table::Table;
 use super::testfile::{self, Expected, TestFile};
+use crate::case::cells::write_parquet;
 use crate::error::{Error, Result};
-use crate::output::Cell;
+use crate::output::{Cell, ndjson};
+use crate::schema::Column;
 use crate::table::columns::CHILD_TABLES;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -46,6 +51,16 @@ impl Expect {
     }
 }
 
+/// What a check does beside checking.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'o> {
+    /// What to do when a test's rows are not those expected.
+    pub expect: Expect,
+    /// Where each test leaves its case, in a folder named like the query: the events, the tables and views that the query
+    /// reads, `explain.txt` with the statement as other engines run it, and `rows.ndjson` with its rows. Nowhere when `None`.
+    pub keep: Option<&'o Path>,
+}
+
 /// The outcome of a check.
 #[derive(Debug, Default)]
 pub struct CheckReport {
@@ -61,7 +76,7 @@ pub struct CheckReport {
 
 /// Checks a folder of query files, or of them those in `only` unless that is empty. They may read the views of the built-in
 /// library.
-pub fn check_folder(folder: &Path, only: &[String], load: LoadRecords<'_>, expect: Expect) -> CheckReport {
+pub fn check_folder(folder: &Path, only: &[String], load: LoadRecords<'_>, options: Options<'_>) -> CheckReport {
     let own = match Library::from_folder(folder) {
         Ok(own) => own,
         Err(faults) => return CheckReport { faults, ..CheckReport::default() },
@@ -69,7 +84,7 @@ pub fn check_folder(folder: &Path, only: &[String], load: LoadRecords<'_>, expec
     let ids: BTreeSet<String> = own.queries().into_iter().map(|query| query.id.clone()).collect();
     let mut library = Library::built_in().unwrap_or_default();
     library.extend(own);
-    check_library(&library, &selected(ids, only), load, expect)
+    check_library(&library, &selected(ids, only), load, options)
 }
 
 /// The ids in `only`, or all when that is empty. An id that there is not stays, so that a mistyped one checks nothing.
@@ -78,8 +93,13 @@ pub fn selected(ids: BTreeSet<String>, only: &[String]) -> BTreeSet<String> {
 }
 
 /// Checks the queries `ids` of a library.
-pub fn check_library(library: &Library, ids: &BTreeSet<String>, load: LoadRecords<'_>, expect: Expect) -> CheckReport {
-    let mut check = Check { library, load, expect, tables: tables_of(library), report: CheckReport::default() };
+pub fn check_library(
+    library: &Library,
+    ids: &BTreeSet<String>,
+    load: LoadRecords<'_>,
+    options: Options<'_>,
+) -> CheckReport {
+    let mut check = Check { library, load, options, tables: tables_of(library), report: CheckReport::default() };
     for id in ids.iter().filter(|id| library.get(id).is_none()) {
         check.complain(id, 0, "there is no such query".to_owned());
     }
@@ -95,17 +115,31 @@ pub fn check_library(library: &Library, ids: &BTreeSet<String>, load: LoadRecord
     check.report
 }
 
-/// The tables a case has, with the library's views.
-fn tables_of(library: &Library) -> Tables {
+/// What a finished case has besides: the results of rules and reviews, which these therefore cannot read.
+const RESULTS: [(&str, &[Column]); 3] =
+    [("findings", &FINDING_COLUMNS), ("incidents", &INCIDENT_COLUMNS), ("reviews", &REVIEW_COLUMNS)];
+
+/// The tables that every finished case has.
+fn own_tables() -> impl Iterator<Item = &'static str> {
     let children = CHILD_TABLES.iter().map(|(name, _)| *name);
-    let views = library.of_kind(QueryKind::View).map(|view| view.id.as_str());
-    Tables::new(children.chain(["events", "inputs"]).chain(views))
+    children.chain(["events", "inputs"]).chain(RESULTS.iter().map(|(name, _)| *name))
+}
+
+/// The tables a finished case has, with the library's views: those that `query` knows.
+fn tables_of(library: &Library) -> Tables {
+    let own: Vec<&str> = own_tables().collect();
+    Tables::new(own.into_iter().chain(library.of_kind(QueryKind::View).map(|view| view.id.as_str())))
+}
+
+/// Puts the results of a case without findings into its folder.
+fn add_results(case: &Path) -> Result<()> {
+    RESULTS.iter().try_for_each(|(name, columns)| write_parquet(&case.join(format!("{name}.parquet")), columns, []))
 }
 
 struct Check<'c> {
     library: &'c Library,
     load: LoadRecords<'c>,
-    expect: Expect,
+    options: Options<'c>,
     tables: Tables,
     report: CheckReport,
 }
@@ -138,7 +172,15 @@ impl Check<'_> {
         if guarded.order_by.is_empty() {
             self.complain(&query.path, 1, "it has no final ORDER BY: end it in a unique column".to_owned());
         }
+        let is_before_results = query.kind == QueryKind::View || query.kind.gives_findings();
+        for (table, _) in RESULTS.iter().filter(|(table, _)| is_before_results && named.contains(table)) {
+            let message = format!("it reads `{table}`, which is made from what views, rules and reviews give");
+            self.complain(&query.path, 1, message);
+        }
         if query.kind == QueryKind::View {
+            if own_tables().any(|table| table == query.id) {
+                self.complain(&query.path, 0, format!("a case has a table `{}`: choose another file name", query.id));
+            }
             let documented: Vec<&str> = query.header.columns.iter().map(|column| column.name.as_str()).collect();
             if documented != guarded.columns {
                 let message = format!(
@@ -155,6 +197,7 @@ impl Check<'_> {
     /// A case without events, with the views that the queries are or need.
     fn empty_case(&mut self, ids: &BTreeSet<String>) -> Option<(Session, ScratchFolder)> {
         let made = ScratchFolder::create().and_then(|folder| {
+            add_results(folder.path())?;
             let session = Session::open(folder.path(), Settings::default())?;
             Ok((session, folder))
         });
@@ -246,8 +289,13 @@ impl Check<'_> {
         file: &TestFile,
     ) -> std::result::Result<(), Vec<Error>> {
         let one = |error: Error| vec![error];
-        let case = ScratchFolder::create().map_err(one)?;
+        let case = match self.options.keep {
+            Some(folder) => ScratchFolder::kept(folder, &query.id),
+            None => ScratchFolder::create(),
+        };
+        let case = case.map_err(one)?;
         (self.load)(&file.records, case.path()).map_err(one)?;
+        add_results(case.path()).map_err(one)?;
         let settings = Settings {
             home_accounts: file.home_accounts.clone(),
             overrides: Overrides::default().with(&file.params),
@@ -255,16 +303,19 @@ impl Check<'_> {
         };
         let mut session = Session::open(case.path(), settings).map_err(one)?;
         let views = self.library.views_for(guarded.tables.iter().map(String::as_str)).map_err(one)?;
-        let folder = ScratchFolder::create().map_err(one)?;
-        let (_, faults) = session.build_views(&views, folder.path(), |_| {});
+        let (_, faults) = session.build_views(&views, case.path(), |_| {});
         if !faults.is_empty() {
             return Err(faults);
         }
         let prepared = session.prepare(&query.id, &query.sql, &query.header)?;
         let table = session.table(&prepared).map_err(one)?;
+        if self.options.keep.is_some() {
+            write_result(case.path(), &session.explain(&prepared), &table).map_err(one)?;
+        }
         self.total_order(&query.path, &table, &guarded.order_by);
         let given = if query.kind.gives_findings() {
-            let found = findings::from_table(&query.id, query.kind, &query.header, &table, &guarded.lists).map_err(one)?;
+            let found =
+                findings::from_table(&query.id, query.kind, &query.header, &table, &guarded.lists).map_err(one)?;
             let hits: Vec<&Finding> = found.iter().filter(|finding| finding.is_hit(query.kind)).collect();
             self.blocks(name, file, &hits);
             Given::Findings(found)
@@ -330,7 +381,7 @@ impl Check<'_> {
         for i in 0..given.len() {
             rows.push(expected.columns.iter().map(|column| given.text(i, column)).collect::<Vec<_>>());
         }
-        if self.expect == Expect::Rewrite {
+        if self.options.expect == Expect::Rewrite {
             if let Some(file) = query.file.as_ref().map(|file| file.with_extension("test")) {
                 let fresh = testfile::with_expected(text, &expected.columns, &rows);
                 if fresh != *text {
@@ -358,6 +409,21 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// Writes what another engine needs to compute the rows of a kept case, and the rows to compare them with.
+fn write_result(folder: &Path, explained: &str, table: &Table) -> Result<()> {
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let mut rows = String::new();
+    for row in &table.rows {
+        ndjson::write_object(&names, row.iter().cloned(), &mut rows);
+        rows.push('\n');
+    }
+    for (name, text) in [("explain.txt", explained), ("rows.ndjson", rows.as_str())] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|error| Error::file(&path, "write the result of the test", error))?;
+    }
+    Ok(())
 }
 
 fn difference(want: &[Vec<String>], got: &[Vec<String>]) -> String {
@@ -439,8 +505,11 @@ impl Given {
     }
 }
 
-/// A folder for one test, removed at the end.
-struct ScratchFolder(PathBuf);
+/// A folder for one test, removed at the end unless it is kept.
+struct ScratchFolder {
+    path: PathBuf,
+    is_kept: bool,
+}
 
 impl ScratchFolder {
     fn create() -> Result<ScratchFolder> {
@@ -448,18 +517,28 @@ impl ScratchFolder {
         let name = format!("keytrail-check-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).map_err(|error| Error::file(&path, "create a folder for the test", error))?;
-        Ok(ScratchFolder(path))
+        Ok(ScratchFolder { path, is_kept: false })
+    }
+
+    /// The folder `id` in `folder`, which must be new: nothing of the user's is replaced.
+    fn kept(folder: &Path, id: &str) -> Result<ScratchFolder> {
+        let path = folder.join(id);
+        let made = std::fs::create_dir_all(folder).and_then(|()| std::fs::create_dir(&path));
+        made.map_err(|error| Error::file(&path, "create a folder for the test", error))?;
+        Ok(ScratchFolder { path, is_kept: true })
     }
 
     fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // Nothing more can be done about a folder that cannot be removed; its name says what it is.
-        let _ = std::fs::remove_dir_all(&self.0);
+        if !self.is_kept {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
 }
 

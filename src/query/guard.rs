@@ -16,8 +16,10 @@ mod expression;
 mod forms;
 mod from;
 mod functions;
+mod grouped;
 mod select;
 mod window;
+mod words;
 #[cfg(test)]
 mod tests;
 
@@ -225,6 +227,17 @@ impl Guard<'_> {
             |fault: &Error| matches!(fault, Error::Query { line: l, message: m, .. } if *l == line && *m == message);
         if !self.faults.iter().any(is_known) {
             self.faults.push(Error::Query { query: self.query.to_owned(), line, message });
+        }
+    }
+
+    /// Checks the name of a CTE or the alias of a table.
+    fn table_name(&mut self, ident: &Ident) {
+        self.name(ident);
+        if words::is_reserved(&ident.value) {
+            self.refuse(
+                &format!("`{ident}` as the name of a table"),
+                &format!("it is a word of DuckDB's or Spark's own; choose another, such as `{ident}_rows` or a letter"),
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use super::table::{ResultColumn, Table};
 use crate::case::inputs::INPUT_COLUMNS;
 use crate::error::{Error, Result};
 use crate::output::Cell;
-use crate::schema::EVENT_COLUMNS;
+use crate::schema::{Column, EVENT_COLUMNS, Kind};
 use crate::table::columns::CHILD_TABLES;
 use crate::time::{DAY, days_from_civil};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,12 +119,12 @@ impl Session {
         for (name, columns) in CHILD_TABLES {
             if !found.iter().any(|path| stem(path) == name) {
                 session.engine.register_files(name, &[], columns)?;
-                session.add_table(name, TableSource::Select("SELECT NULL AS event_id WHERE FALSE".to_owned()));
+                session.add_table(name, no_rows(columns));
             }
         }
         if !found.iter().any(|path| stem(path) == "inputs") {
             session.engine.register_files("inputs", &[], INPUT_COLUMNS)?;
-            session.add_table("inputs", TableSource::Select("SELECT NULL AS path WHERE FALSE".to_owned()));
+            session.add_table("inputs", no_rows(INPUT_COLUMNS));
         }
         for path in found {
             session.register(&stem(&path), &path)?;
@@ -535,6 +535,21 @@ fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn stem(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A table that is not there, as a table without rows.
+fn no_rows(columns: &[Column]) -> TableSource {
+    let columns = columns.iter().map(|column| {
+        let kind = match column.kind {
+            Kind::Text => "STRING",
+            Kind::Boolean => "BOOLEAN",
+            Kind::Integer => "BIGINT",
+            Kind::Timestamp => "TIMESTAMP",
+            Kind::Date => "DATE",
+        };
+        format!("CAST(NULL AS {kind}) AS {}", column.name)
+    });
+    TableSource::Select(format!("SELECT {} WHERE FALSE", columns.collect::<Vec<_>>().join(", ")))
 }
 
 fn sql_text(text: &str) -> String {

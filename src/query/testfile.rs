@@ -16,13 +16,14 @@
 //! Out: the records, which are patches over one whole KMS record so that a test shows only what matters, and the expected
 //! rows. All blocks are loaded together and are each other's noise. In a patch `null` removes a member, `"_repeat": 50` and
 //! `"_every": 2` make copies at an interval in seconds, and `%n` in a text is the number of the copy, from 1. Record n has
-//! the id `e<n>`, and the time of [`BASE_TIME`] plus n seconds, unless given. There is no magic beside: what a record says
+//! the id `e<n>`, and the time of [`BASE_TIME`] plus n seconds, unless given; an id that is given must be none of these. There is no magic beside: what a record says
 //! it says in the patch.
 
 use super::params::{Param, parse_list};
 use crate::error::Error;
 use crate::time::{MICROS, format_timestamp, parse_timestamp};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// 2024-05-01T10:00:00Z: records without a time come one second after the other from here.
 pub const BASE_TIME: i64 = 1_714_557_600;
@@ -127,6 +128,7 @@ pub fn parse(name: &str, text: &str) -> Result<TestFile, Vec<Error>> {
     };
     let mut lines = text.lines().zip(1u64..);
     let mut number = 0;
+    let mut ids = Ids::default();
     for (line, at) in lines.by_ref() {
         let line = line.trim_end();
         if line == "----" {
@@ -143,13 +145,18 @@ pub fn parse(name: &str, text: &str) -> Result<TestFile, Vec<Error>> {
             file.home_accounts = list.split(',').map(|account| account.trim().to_owned()).collect();
         } else if line.starts_with('{') {
             match (serde_json::from_str::<Map<String, Value>>(line), file.blocks.last_mut()) {
-                (Ok(patch), Some(block)) => match records_of(patch, &mut number) {
-                    Ok(records) => {
-                        block.event_ids.extend(records.iter().map(event_id));
-                        file.records.extend(records);
+                (Ok(patch), Some(block)) => {
+                    let is_given = patch.get("eventID").is_some_and(|id| !id.is_null());
+                    match records_of(patch, &mut number) {
+                        Ok(records) => {
+                            let fresh: Vec<String> = records.iter().map(event_id).collect();
+                            ids.add(&fresh, is_given, at);
+                            block.event_ids.extend(fresh);
+                            file.records.extend(records);
+                        }
+                        Err(message) => complain(at, message),
                     }
-                    Err(message) => complain(at, message),
-                },
+                }
                 (Ok(_), None) => complain(at, "a record before the first `+ reason` or `- reason`".to_owned()),
                 (Err(error), _) => complain(at, format!("the record is no JSON object: {error}")),
             }
@@ -160,6 +167,9 @@ pub fn parse(name: &str, text: &str) -> Result<TestFile, Vec<Error>> {
             );
         }
     }
+    for (at, message) in ids.collisions() {
+        complain(at, message);
+    }
     file.expected = expected(lines, &mut complain);
     for block in &file.blocks {
         if block.event_ids.is_empty() {
@@ -167,6 +177,34 @@ pub fn parse(name: &str, text: &str) -> Result<TestFile, Vec<Error>> {
         }
     }
     if faults.is_empty() { Ok(file) } else { Err(faults) }
+}
+
+/// The lines of the event ids. That two records say the same id is a second delivery or a conflict; that one says what
+/// another has by its number is a slip, and would be reported at the wrong block.
+#[derive(Default)]
+struct Ids {
+    given: BTreeMap<String, u64>,
+    numbered: BTreeMap<String, u64>,
+}
+
+impl Ids {
+    fn add(&mut self, ids: &[String], is_given: bool, line: u64) {
+        let lines = if is_given { &mut self.given } else { &mut self.numbered };
+        for id in ids {
+            lines.entry(id.clone()).or_insert(line);
+        }
+    }
+
+    fn collisions(&self) -> Vec<(u64, String)> {
+        let collisions = self.given.iter().filter_map(|(id, at)| {
+            let other = self.numbered.get(id)?;
+            let message = format!(
+                "the id `{id}` is also that of a record of line {other}, which has it by its number: write another, such as `x{id}`"
+            );
+            Some((*at, message))
+        });
+        collisions.collect()
+    }
 }
 
 fn event_id(record: &Value) -> String {
@@ -361,6 +399,18 @@ mod tests {
         let rewritten = with_expected(text, &expected.columns, &expected.rows);
         assert_eq!(parse("t", &rewritten).unwrap().expected.unwrap().rows, expected.rows);
         assert!(rewritten.starts_with("+ x\n{}\n----\na,b,c\n"));
+    }
+
+    #[test]
+    fn a_given_id_is_not_that_of_another_record() {
+        let text =
+            "+ a\n{\"eventID\":\"e3\"}\n{\"eventID\":\"twice\"}\n- b\n{\"_repeat\":2}\n{\"eventID\":\"twice\"}\n";
+        let faults = parse("t", text).unwrap_err();
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("t, line 2: the id `e3` is also that of a record of line 5"), "{faults:?}");
+        assert!(parse("t", &text.replace("e3", "e2")).is_ok(), "record 2 has an id of its own");
+        assert!(parse("t", "+ a\n{\"eventID\":\"e%n\",\"_repeat\":2}\n- b\n{\"eventID\":null}\n").is_ok());
     }
 
     #[test]

@@ -38,7 +38,7 @@ macro_rules! for_each_event_column {
             (key, alias_name, Text, "The alias named in the call, such as `alias/app`."),
             (key, target_key_arn, Text, "ReEncrypt destination, the alias's new target, or the replica key."),
             (key, target_key_account_id, Text, "The account that owns `target_key_arn`."),
-            (who, principal, Text, "Canonical principal: the role ARN for sessions, the user or root ARN, `service:NAME`, `account:ID/PRINCIPAL-ID`."),
+            (who, principal, Text, "Canonical principal: the role ARN for sessions, the user or root ARN, `service:NAME`, `account:ID/PRINCIPAL-ID` without the session."),
             (who, principal_type, Text, "CloudTrail `userIdentity.type`; NULL for events that KMS itself writes."),
             (who, principal_account_id, Text, "CloudTrail `userIdentity.accountId`, else the account in the ARN."),
             (who, principal_arn, Text, "CloudTrail `userIdentity.arn` as received."),

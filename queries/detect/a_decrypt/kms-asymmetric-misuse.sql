@@ -42,8 +42,6 @@ WITH half_evidence AS (
   FROM keys AS k
 ), key_calls AS (
   SELECT
-    CASE WHEN u.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(u.principal, ':', 2)
-         ELSE u.principal END AS who,
     u.principal, u.principal_account_id, u.key_arn, u.operation, u.via, u.hour_epoch, u.account_id, u.region, u.call_count,
     u.first_time, u.last_time, u.first_epoch, u.source_ip, u.event_id
   FROM use_hours AS u
@@ -52,10 +50,9 @@ WITH half_evidence AS (
     AND u.principal NOT LIKE '%:role/aws-service-role/%'
 ), call_pairs AS (
   SELECT
-    c.who,
+    c.principal,
     c.key_arn,
     c.operation,
-    MIN(c.principal) AS principal,
     MIN(c.principal_account_id) AS principal_account_id,
     MIN(c.account_id) AS account_id,
     MIN(c.region) AS region,
@@ -67,12 +64,12 @@ WITH half_evidence AS (
     MIN(c.event_id) AS event_id,
     CAST(SUM(c.call_count) AS BIGINT) AS n
   FROM key_calls AS c
-  GROUP BY c.who, c.key_arn, c.operation
+  GROUP BY c.principal, c.key_arn, c.operation
 ), first_uses AS (
-  SELECT d.who AS user_who, d.key_arn AS user_key, MIN(d.first_epoch) AS first_use_epoch
+  SELECT d.principal AS user_who, d.key_arn AS user_key, MIN(d.first_epoch) AS first_use_epoch
   FROM key_calls AS d
   WHERE d.operation <> 'GetPublicKey'
-  GROUP BY d.who, d.key_arn
+  GROUP BY d.principal, d.key_arn
 ), known_users AS (
   SELECT DISTINCT e.principal AS known_principal, e.key_arn AS known_key
   FROM pairs AS e
@@ -81,10 +78,10 @@ WITH half_evidence AS (
 ), new_signers AS (
   SELECT
     CASE WHEN f.operation = 'Sign' AND f.via IS NULL THEN 4 ELSE 3 END AS weight,
-    f.who, f.principal, f.key_arn, f.operation, f.first_epoch, f.account_id, f.region, f.source_ip, f.event_id, f.n,
+    f.principal, f.key_arn, f.operation, f.first_epoch, f.account_id, f.region, f.source_ip, f.event_id, f.n,
     f.first_time, f.last_time, t.deployment_seconds
   FROM call_pairs AS f
-  JOIN first_uses AS g ON g.user_who = f.who AND g.user_key = f.key_arn
+  JOIN first_uses AS g ON g.user_who = f.principal AND g.user_key = f.key_arn
   CROSS JOIN training AS t
   WHERE f.operation <> 'GetPublicKey'
     AND g.first_use_epoch > t.training_end
@@ -131,14 +128,14 @@ WITH half_evidence AS (
     AND m.hour_n >= p.min_burst
     AND 0.6745 * (m.hour_n - n.median_count) >= p.min_score * n.spread
 ), candidates AS (
-  SELECT 'first_signer' AS reason, q.weight, q.who, q.principal, q.key_arn, q.operation, q.first_epoch, q.account_id,
+  SELECT 'first_signer' AS reason, q.weight, q.principal, q.key_arn, q.operation, q.first_epoch, q.account_id,
          q.region, q.source_ip, q.event_id, q.n, q.first_time, q.last_time
   FROM new_signers AS q
   LEFT JOIN key_facts AS r ON r.fact_key = q.key_arn
   WHERE r.created_epoch IS NULL
      OR q.first_epoch - r.created_epoch > q.deployment_seconds
   UNION ALL
-  SELECT 'new_network' AS reason, 3 AS weight, s.principal AS who, s.principal, s.key_arn, NULL AS operation, s.first_epoch,
+  SELECT 'new_network' AS reason, 3 AS weight, s.principal, s.key_arn, NULL AS operation, s.first_epoch,
          s.account_id, s.region, s.source_ip, s.event_id, s.n, s.first_time, s.last_time
   FROM signing_networks AS s
   JOIN steady_signers AS w ON w.steady_principal = s.principal AND w.steady_key = s.key_arn
@@ -147,12 +144,12 @@ WITH half_evidence AS (
     AND w.day_count >= t.steady_days
     AND w.network_count <= t.steady_networks
   UNION ALL
-  SELECT 'burst' AS reason, 3 AS weight, x.who, x.principal, x.key_arn, x.operation, x.first_epoch, x.account_id, x.region,
+  SELECT 'burst' AS reason, 3 AS weight, x.principal, x.key_arn, x.operation, x.first_epoch, x.account_id, x.region,
          x.source_ip, x.event_id, x.call_count AS n, x.first_time, x.last_time
   FROM key_calls AS x
   JOIN burst_hours AS y ON y.burst_principal = x.principal AND y.burst_operation = x.operation AND y.burst_hour = x.hour_epoch
   UNION ALL
-  SELECT 'outside_public_key' AS reason, 3 AS weight, z.who, z.principal, z.key_arn, z.operation, z.first_epoch, z.account_id,
+  SELECT 'outside_public_key' AS reason, 3 AS weight, z.principal, z.key_arn, z.operation, z.first_epoch, z.account_id,
          z.region, z.source_ip, z.event_id, z.n, z.first_time, z.last_time
   FROM call_pairs AS z
   JOIN key_facts AS a ON a.fact_key = z.key_arn
@@ -163,7 +160,7 @@ WITH half_evidence AS (
     AND b.home_id IS NULL
     AND COALESCE(a.key_usage, 'unknown') <> 'KEY_AGREEMENT'
   UNION ALL
-  SELECT 'first_public_key' AS reason, 2 AS weight, c.who, c.principal, c.key_arn, c.operation, c.first_epoch, c.account_id,
+  SELECT 'first_public_key' AS reason, 2 AS weight, c.principal, c.key_arn, c.operation, c.first_epoch, c.account_id,
          c.region, c.source_ip, c.event_id, c.n, c.first_time, c.last_time
   FROM call_pairs AS c
   JOIN home AS d ON d.home_id = c.principal_account_id
@@ -178,15 +175,15 @@ WITH half_evidence AS (
     AND (f.created_epoch IS NULL OR c.first_epoch - f.created_epoch > t.deployment_seconds)
 ), numbered_candidates AS (
   SELECT
-    g.reason, g.weight, g.who, g.first_epoch - (g.first_epoch % 86400) AS day_epoch, g.principal, g.key_arn, g.operation,
+    g.reason, g.weight, g.principal, g.first_epoch - (g.first_epoch % 86400) AS day_epoch, g.key_arn, g.operation,
     g.account_id, g.region, g.source_ip, g.event_id, g.n, g.first_time, g.last_time,
-    CAST(ROW_NUMBER() OVER (PARTITION BY g.reason, g.who, g.first_epoch - (g.first_epoch % 86400)
+    CAST(ROW_NUMBER() OVER (PARTITION BY g.reason, g.principal, g.first_epoch - (g.first_epoch % 86400)
                             ORDER BY g.first_epoch, g.event_id, g.key_arn) AS BIGINT) AS candidate_no
   FROM candidates AS g
 ), days AS (
   SELECT
     h.reason,
-    h.who,
+    h.principal,
     h.day_epoch,
     MAX(h.weight) AS weight,
     MIN(h.first_time) AS first_time,
@@ -194,7 +191,6 @@ WITH half_evidence AS (
     MIN(h.account_id) AS account_id,
     MIN(h.region) AS region,
     MIN(h.key_arn) AS first_key,
-    MIN(h.principal) AS principal,
     MIN(h.operation) AS operation,
     MIN(h.source_ip) AS source_ip,
     CAST(COUNT(DISTINCT h.region) AS BIGINT) AS region_count,
@@ -203,7 +199,7 @@ WITH half_evidence AS (
     CAST(SUM(h.n) AS BIGINT) AS event_count,
     STRING_AGG(CASE WHEN h.candidate_no <= 1000 THEN h.event_id END, ',') AS event_ids
   FROM numbered_candidates AS h
-  GROUP BY h.reason, h.who, h.day_epoch
+  GROUP BY h.reason, h.principal, h.day_epoch
 )
 SELECT
   i.first_time,
@@ -215,7 +211,7 @@ SELECT
   CASE WHEN i.source_ip_count = 1 THEN i.source_ip END AS source_ip,
   i.event_count,
   CASE WHEN i.weight = 4 THEN 'high' WHEN i.weight = 3 THEN 'medium' ELSE 'low' END AS severity,
-  i.who
+  i.principal
     || CASE
          WHEN i.reason = 'first_signer' THEN ' called ' || COALESCE(i.operation, 'Sign') || ' for the first time'
          WHEN i.reason = 'new_network' THEN ' signed from ' || COALESCE(i.source_ip, 'an address') || ', a network new to it,'

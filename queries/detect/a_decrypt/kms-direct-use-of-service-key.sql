@@ -41,8 +41,6 @@ WITH key_hours AS (
   FROM key_levels AS v
 ), own_calls AS (
   SELECT
-    CASE WHEN u.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(u.principal, ':', 2)
-         ELSE u.principal END AS who,
     CASE WHEN u.via IS NULL THEN '' ELSE SPLIT_PART(u.via, '.', 1) END AS path,
     u.key_arn, u.principal, u.hour_epoch, u.operation, u.is_reveal, u.account_id, u.region, u.call_count, u.data_class,
     u.data_resource, u.first_time, u.last_time, u.event_id, u.source_ip
@@ -53,17 +51,17 @@ WITH key_hours AS (
   SELECT
     b.key_arn,
     b.path,
-    b.who,
+    b.principal,
     MIN(b.hour_epoch) AS begin_hour
   FROM own_calls AS b
   WHERE b.path = ''
     AND b.is_reveal
-  GROUP BY b.key_arn, b.path, b.who
+  GROUP BY b.key_arn, b.path, b.principal
   UNION ALL
   SELECT
     s.key_arn,
     s.path,
-    '' AS who,
+    '' AS principal,
     MIN(s.hour_epoch) AS begin_hour
   FROM own_calls AS s
   WHERE s.path <> ''
@@ -73,7 +71,7 @@ WITH key_hours AS (
   SELECT
     g.key_arn AS break_key,
     g.path AS break_path,
-    g.who AS break_who,
+    g.principal AS break_who,
     f.uses_before,
     f.direct_before
   FROM beginnings AS g
@@ -95,8 +93,8 @@ WITH key_hours AS (
   WHERE q.service_no = 1
 ), judged_calls AS (
   SELECT
-    CASE WHEN o.path = '' THEN o.who ELSE '' END AS call_who,
-    o.path, o.key_arn, o.who, o.principal, o.hour_epoch, o.account_id, o.region, o.call_count, o.data_class, o.data_resource,
+    CASE WHEN o.path = '' THEN o.principal ELSE '' END AS call_who,
+    o.path, o.key_arn, o.principal, o.hour_epoch, o.account_id, o.region, o.call_count, o.data_class, o.data_resource,
     o.first_time, o.last_time, o.event_id, o.source_ip
   FROM own_calls AS o
   SEMI JOIN breaks AS m ON m.break_key = o.key_arn AND m.break_path = o.path
@@ -107,7 +105,7 @@ WITH key_hours AS (
     AND o.principal NOT LIKE '%/aws:ec2-infrastructure%'
 ), numbered_calls AS (
   SELECT
-    c.key_arn, c.path, c.call_who, c.who, c.principal, c.account_id, c.region, c.call_count, c.data_class, c.data_resource,
+    c.key_arn, c.path, c.call_who, c.principal, c.account_id, c.region, c.call_count, c.data_class, c.data_resource,
     c.first_time, c.last_time, c.event_id, c.source_ip, j.uses_before, j.direct_before,
     CAST(ROW_NUMBER() OVER (PARTITION BY c.key_arn, c.path, c.call_who ORDER BY c.hour_epoch, c.event_id) AS BIGINT) AS call_no
   FROM judged_calls AS c
@@ -122,13 +120,12 @@ WITH key_hours AS (
     MIN(n.account_id) AS account_id,
     MIN(n.region) AS region,
     MIN(n.principal) AS principal,
-    MIN(n.who) AS first_who,
     MIN(n.source_ip) AS source_ip,
     MIN(n.data_class) AS data_class,
     MIN(n.data_resource) AS data_resource,
     MIN(n.uses_before) AS uses_before,
     MIN(n.direct_before) AS direct_before,
-    CAST(COUNT(DISTINCT n.who) AS BIGINT) AS principal_count,
+    CAST(COUNT(DISTINCT n.principal) AS BIGINT) AS principal_count,
     CAST(COUNT(DISTINCT n.source_ip) AS BIGINT) AS source_ip_count,
     CAST(SUM(n.call_count) AS BIGINT) AS event_count,
     STRING_AGG(CASE WHEN n.call_no <= 1000 THEN n.event_id END, ',') AS event_ids
@@ -145,7 +142,7 @@ SELECT
   CASE WHEN e.source_ip_count = 1 THEN e.source_ip END AS source_ip,
   e.event_count,
   CASE WHEN e.path = '' THEN 'high' ELSE 'medium' END AS severity,
-  e.first_who || CASE WHEN e.principal_count > 1 THEN ' and others' ELSE '' END || ' got plaintext with ' || e.key_arn
+  e.principal || CASE WHEN e.principal_count > 1 THEN ' and others' ELSE '' END || ' got plaintext with ' || e.key_arn
     || CASE WHEN e.path = '' THEN ' by direct calls' ELSE ' through ' || e.path END
     || ' (calls: ' || CAST(e.event_count AS STRING) || '), though before that '
     || CAST(e.uses_before - e.direct_before AS STRING) || ' of ' || CAST(e.uses_before AS STRING)

@@ -13,8 +13,7 @@
 -- params: min_uses = 50
 WITH set_days AS (
   SELECT
-    CASE WHEN c.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(c.principal, ':', 2)
-         ELSE COALESCE(c.principal, 'an unnamed principal') END AS who,
+    COALESCE(c.principal, 'an unnamed principal') AS who,
     c.principal, c.key_arn, c.context_keys, c.day_epoch, c.account_id, c.region, c.use_count, c.direct_reveal_count,
     c.first_time, c.last_time, c.source_ip, c.reveal_event_id
   FROM context_days AS c

@@ -7,7 +7,7 @@
 --   direct, high when such a key protects secrets, parameters or logs.
 -- false-positives: New duties of a role, yearly jobs. Left out are new deployments (the key was made in the evidence and
 --   our principal first appeared within a week of that), services' own principals, service-linked roles and EC2's
---   infrastructure role. The sessions of a stranger, of whom only account and id are known, count as one principal.
+--   infrastructure role.
 -- blind-spots: Evidence of less than four days has no training period and gives nothing; what a principal did in the
 --   training period counts as its habit. A key's dormancy shows only in evidence of more than 90 days.
 -- reads: pairs, use_hours, key_use_days, keys, principals
@@ -29,34 +29,6 @@ WITH half_evidence AS (
     h.deployment_seconds
   FROM half_evidence AS h
   WHERE h.half_seconds >= h.min_seconds
-), known_pairs AS (
-  SELECT
-    CASE WHEN q.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(q.principal, ':', 2)
-         ELSE q.principal END AS who,
-    q.principal, q.key_arn, q.account_id, q.region, q.first_time, q.last_time, q.first_epoch, q.use_count, q.reveal_count,
-    q.direct_count, q.via, q.event_id, q.source_ip
-  FROM pairs AS q
-  WHERE q.principal NOT LIKE 'service:%'
-    AND q.principal NOT LIKE '%:role/aws-service-role/%'
-    AND q.principal NOT LIKE '%/aws:ec2-infrastructure%'
-), whole_pairs AS (
-  SELECT
-    w.who,
-    w.key_arn,
-    MIN(w.principal) AS principal,
-    MIN(w.account_id) AS account_id,
-    MIN(w.region) AS region,
-    MIN(w.first_time) AS first_time,
-    MAX(w.last_time) AS last_time,
-    MIN(w.first_epoch) AS first_epoch,
-    CAST(SUM(w.use_count) AS BIGINT) AS use_count,
-    CAST(SUM(w.reveal_count) AS BIGINT) AS reveal_count,
-    CAST(SUM(w.direct_count) AS BIGINT) AS direct_count,
-    MIN(w.via) AS via,
-    MIN(w.event_id) AS event_id,
-    MIN(w.source_ip) AS source_ip
-  FROM known_pairs AS w
-  GROUP BY w.who, w.key_arn
 ), arrivals AS (
   SELECT
     i.principal AS arrived_principal,
@@ -69,14 +41,17 @@ WITH half_evidence AS (
   WHERE k.created_epoch IS NOT NULL
 ), new_pairs AS (
   SELECT
-    n.who, n.principal, n.key_arn, n.account_id, n.region, n.first_epoch - (n.first_epoch % 86400) AS day_epoch,
+    n.principal, n.key_arn, n.account_id, n.region, n.first_epoch - (n.first_epoch % 86400) AS day_epoch,
     n.first_time, n.last_time, n.use_count, n.reveal_count, n.direct_count, n.via, n.event_id, n.source_ip,
     CASE WHEN ABS(r.arrived_epoch - m.created_epoch) <= t.deployment_seconds THEN 1 ELSE 0 END AS is_deployment
-  FROM whole_pairs AS n
+  FROM pairs AS n
   CROSS JOIN training AS t
-  LEFT JOIN arrivals AS r ON r.arrived_principal = n.who
+  LEFT JOIN arrivals AS r ON r.arrived_principal = n.principal
   LEFT JOIN made_keys AS m ON m.made_key = n.key_arn
   WHERE n.first_epoch > t.training_end
+    AND n.principal NOT LIKE 'service:%'
+    AND n.principal NOT LIKE '%:role/aws-service-role/%'
+    AND n.principal NOT LIKE '%/aws:ec2-infrastructure%'
 ), used_days AS (
   SELECT
     d.key_arn AS used_key,
@@ -100,8 +75,6 @@ WITH half_evidence AS (
   WHERE g.first_use_epoch - g.used_before_epoch >= b.dormant_days * 86400
 ), woken_key_hours AS (
   SELECT
-    CASE WHEN u.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(u.principal, ':', 2)
-         ELSE u.principal END AS who,
     u.principal, u.key_arn, u.hour_epoch - (u.hour_epoch % 86400) AS day_epoch, u.account_id, u.region, u.first_time, u.last_time,
     u.first_epoch, u.call_count, u.direct_count, u.via, u.event_id, u.source_ip,
     CASE WHEN u.is_reveal THEN u.call_count ELSE CAST(0 AS BIGINT) END AS reveal_count
@@ -110,10 +83,9 @@ WITH half_evidence AS (
   WHERE u.principal IS NOT NULL
 ), wakings AS (
   SELECT
-    e.who,
+    e.principal,
     e.key_arn,
     e.day_epoch,
-    MIN(e.principal) AS principal,
     MIN(e.account_id) AS account_id,
     MIN(e.region) AS region,
     MIN(e.first_time) AS first_time,
@@ -127,32 +99,31 @@ WITH half_evidence AS (
     MIN(e.source_ip) AS source_ip
   FROM woken_key_hours AS e
   JOIN woken_days AS j ON j.woken_key = e.key_arn AND j.woken_day = e.day_epoch
-  GROUP BY e.who, e.key_arn, e.day_epoch
+  GROUP BY e.principal, e.key_arn, e.day_epoch
 ), ranked_wakings AS (
   SELECT
-    x.who, x.principal, x.key_arn, x.day_epoch, x.account_id, x.region, x.first_time, x.last_time, x.use_count, x.reveal_count,
+    x.principal, x.key_arn, x.day_epoch, x.account_id, x.region, x.first_time, x.last_time, x.use_count, x.reveal_count,
     x.direct_count, x.via, x.event_id, x.source_ip,
-    CAST(ROW_NUMBER() OVER (PARTITION BY x.key_arn, x.day_epoch ORDER BY x.first_epoch, x.event_id, x.who) AS BIGINT) AS waking_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY x.key_arn, x.day_epoch ORDER BY x.first_epoch, x.event_id, x.principal) AS BIGINT) AS waking_no
   FROM wakings AS x
 ), candidates AS (
-  SELECT o.who, o.principal, o.key_arn, o.day_epoch, o.account_id, o.region, o.first_time, o.last_time, o.use_count, o.reveal_count,
+  SELECT o.principal, o.key_arn, o.day_epoch, o.account_id, o.region, o.first_time, o.last_time, o.use_count, o.reveal_count,
          o.direct_count, o.via, o.event_id, o.source_ip, 1 AS is_new, 0 AS is_woken
   FROM new_pairs AS o
   WHERE o.is_deployment = 0
   UNION ALL
-  SELECT y.who, y.principal, y.key_arn, y.day_epoch, y.account_id, y.region, y.first_time, y.last_time, y.use_count, y.reveal_count,
+  SELECT y.principal, y.key_arn, y.day_epoch, y.account_id, y.region, y.first_time, y.last_time, y.use_count, y.reveal_count,
          y.direct_count, y.via, y.event_id, y.source_ip, 0 AS is_new, 1 AS is_woken
   FROM ranked_wakings AS y
   WHERE y.waking_no = 1
-    AND y.who NOT LIKE 'service:%'
-    AND y.who NOT LIKE '%:role/aws-service-role/%'
-    AND y.who NOT LIKE '%/aws:ec2-infrastructure%'
+    AND y.principal NOT LIKE 'service:%'
+    AND y.principal NOT LIKE '%:role/aws-service-role/%'
+    AND y.principal NOT LIKE '%/aws:ec2-infrastructure%'
 ), meetings AS (
   SELECT
-    z.who,
+    z.principal,
     z.day_epoch,
     z.key_arn,
-    MIN(z.principal) AS principal,
     MIN(z.account_id) AS account_id,
     MIN(z.region) AS region,
     MIN(z.first_time) AS first_time,
@@ -166,7 +137,7 @@ WITH half_evidence AS (
     MAX(z.is_new) AS is_new,
     MAX(z.is_woken) AS is_woken
   FROM candidates AS z
-  GROUP BY z.who, z.day_epoch, z.key_arn
+  GROUP BY z.principal, z.day_epoch, z.key_arn
 ), sensitive_keys AS (
   SELECT
     s.key_arn AS sensitive_key,
@@ -176,17 +147,16 @@ WITH half_evidence AS (
   GROUP BY s.key_arn
 ), judged AS (
   SELECT
-    p.who, p.principal, p.day_epoch, p.key_arn, p.account_id, p.region, p.first_time, p.last_time, p.use_count, p.reveal_count,
+    p.principal, p.day_epoch, p.key_arn, p.account_id, p.region, p.first_time, p.last_time, p.use_count, p.reveal_count,
     p.direct_count, p.via, p.event_id, p.source_ip, p.is_new, p.is_woken, l.sensitive_class,
     CASE WHEN l.sensitive_key IS NOT NULL AND p.direct_count > 0 THEN 1 ELSE 0 END AS is_serious,
-    CAST(ROW_NUMBER() OVER (PARTITION BY p.who, p.day_epoch ORDER BY p.key_arn) AS BIGINT) AS meeting_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY p.principal, p.day_epoch ORDER BY p.key_arn) AS BIGINT) AS meeting_no
   FROM meetings AS p
   LEFT JOIN sensitive_keys AS l ON l.sensitive_key = p.key_arn
 ), days AS (
   SELECT
-    o.who,
+    o.principal,
     o.day_epoch,
-    MIN(o.principal) AS principal,
     MIN(o.first_time) AS first_time,
     MAX(o.last_time) AS last_time,
     MIN(o.account_id) AS account_id,
@@ -206,7 +176,7 @@ WITH half_evidence AS (
     CAST(SUM(o.direct_count) AS BIGINT) AS direct_count,
     STRING_AGG(CASE WHEN o.meeting_no <= 1000 THEN o.event_id END, ',') AS event_ids
   FROM judged AS o
-  GROUP BY o.who, o.day_epoch
+  GROUP BY o.principal, o.day_epoch
 )
 SELECT
   d.first_time,
@@ -218,7 +188,7 @@ SELECT
   CASE WHEN d.source_ip_count = 1 THEN d.source_ip END AS source_ip,
   d.event_count,
   CASE WHEN d.is_serious = 1 THEN 'high' WHEN d.direct_count > 0 THEN 'medium' ELSE 'low' END AS severity,
-  d.who || ' used ' || d.first_key
+  d.principal || ' used ' || d.first_key
     || CASE WHEN d.key_count > 1 THEN ' and other keys (' || CAST(d.key_count AS STRING) || ' in all)' ELSE '' END
     || CASE WHEN d.new_count > 0 THEN ' for the first time' ELSE '' END
     || CASE WHEN d.woken_count > 0 THEN ' after long disuse by anybody (such keys: ' || CAST(d.woken_count AS STRING) || ')'

@@ -13,45 +13,43 @@
 -- params: min_days = 3, min_endpoint_uses = 20
 WITH origins AS (
   SELECT
-    CASE WHEN o.principal LIKE 'account:%' THEN 'account:' || SPLIT_PART(o.principal, ':', 2)
-         ELSE o.principal END AS who,
     o.principal, o.access_key_id, o.network, o.agent, o.vpc_endpoint_id, o.key_arn, o.day_epoch, o.account_id, o.region,
     o.call_count, o.first_time, o.last_time, o.first_epoch, o.source_ip, o.event_id
   FROM origin_days AS o
   WHERE o.network IS NOT NULL
 ), active_days AS (
-  SELECT DISTINCT d.who, d.day_epoch
+  SELECT DISTINCT d.principal, d.day_epoch
   FROM origins AS d
 ), numbered_days AS (
   SELECT
-    n.who AS day_who,
+    n.principal AS day_who,
     n.day_epoch AS numbered_day,
-    CAST(ROW_NUMBER() OVER (PARTITION BY n.who ORDER BY n.day_epoch) AS BIGINT) AS day_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY n.principal ORDER BY n.day_epoch) AS BIGINT) AS day_no
   FROM active_days AS n
 ), beginnings AS (
-  SELECT b.who AS begin_who, MIN(b.first_epoch) AS begin_epoch
+  SELECT b.principal AS begin_who, MIN(b.first_epoch) AS begin_epoch
   FROM origins AS b
-  GROUP BY b.who
+  GROUP BY b.principal
 ), agent_beginnings AS (
-  SELECT a.who AS agent_who, a.agent AS known_agent, MIN(a.first_epoch) AS agent_epoch
+  SELECT a.principal AS agent_who, a.agent AS known_agent, MIN(a.first_epoch) AS agent_epoch
   FROM origins AS a
-  GROUP BY a.who, a.agent
+  GROUP BY a.principal, a.agent
 ), networks AS (
   SELECT
-    w.who,
+    w.principal,
     w.network,
     MIN(w.first_epoch) AS network_epoch,
     MIN(w.day_epoch) AS network_day
   FROM origins AS w
-  GROUP BY w.who, w.network
+  GROUP BY w.principal, w.network
 ), network_agents AS (
   SELECT
-    g.who AS user_who,
+    g.principal AS user_who,
     g.network AS user_network,
     g.agent AS used_agent,
     MIN(g.first_epoch) AS used_epoch
   FROM origins AS g
-  GROUP BY g.who, g.network, g.agent
+  GROUP BY g.principal, g.network, g.agent
 ), new_agents AS (
   SELECT
     u.user_who AS new_who,
@@ -68,32 +66,32 @@ WITH origins AS (
 ), key_networks AS (
   SELECT
     m.access_key_id,
-    m.who,
+    m.principal,
     m.network,
     MIN(m.first_epoch) AS arrival_epoch
   FROM origins AS m
   WHERE m.access_key_id LIKE 'ASIA%'
-  GROUP BY m.access_key_id, m.who, m.network
+  GROUP BY m.access_key_id, m.principal, m.network
 ), moved_keys AS (
   SELECT
-    q.who AS moved_who,
+    q.principal AS moved_who,
     q.network AS moved_network,
     MIN(q.access_key_id) AS moved_key
   FROM key_networks AS q
   JOIN access_keys AS r ON r.begun_key = q.access_key_id
   WHERE r.key_epoch < q.arrival_epoch
-  GROUP BY q.who, q.network
+  GROUP BY q.principal, q.network
 ), new_places AS (
   SELECT
-    s.who AS place_who,
+    s.principal AS place_who,
     s.network AS place_network,
     t.new_agent,
     v.moved_key
   FROM networks AS s
-  JOIN beginnings AS x ON x.begin_who = s.who
-  JOIN numbered_days AS y ON y.day_who = s.who AND y.numbered_day = s.network_day
-  JOIN new_agents AS t ON t.new_who = s.who AND t.new_network = s.network
-  LEFT JOIN moved_keys AS v ON v.moved_who = s.who AND v.moved_network = s.network
+  JOIN beginnings AS x ON x.begin_who = s.principal
+  JOIN numbered_days AS y ON y.day_who = s.principal AND y.numbered_day = s.network_day
+  JOIN new_agents AS t ON t.new_who = s.principal AND t.new_network = s.network
+  LEFT JOIN moved_keys AS v ON v.moved_who = s.principal AND v.moved_network = s.network
   CROSS JOIN params AS p
   WHERE s.network_epoch > x.begin_epoch
     AND (y.day_no > p.min_days OR v.moved_key IS NOT NULL)
@@ -125,24 +123,24 @@ WITH origins AS (
     AND l.total_outside_n = l.outside_n
     AND l.total_inside_n - l.inside_n >= z.min_endpoint_uses
 ), outside_users AS (
-  SELECT DISTINCT i.who AS outside_who, i.network AS outside_network, j.left_key AS outside_key, j.inside_before
+  SELECT DISTINCT i.principal AS outside_who, i.network AS outside_network, j.left_key AS outside_key, j.inside_before
   FROM origins AS i
   JOIN left_keys AS j ON j.left_key = i.key_arn AND j.left_day = i.day_epoch
   WHERE i.vpc_endpoint_id IS NULL
 ), judged_origins AS (
   SELECT
-    a.who, a.principal, a.network AS place, a.key_arn, a.account_id, a.region, a.call_count, a.first_time, a.last_time,
+    a.principal, a.network AS place, a.key_arn, a.account_id, a.region, a.call_count, a.first_time, a.last_time,
     a.first_epoch, a.source_ip, a.event_id, CAST(0 AS BIGINT) AS episode_day, a.agent,
     b.new_agent, b.moved_key,
     CASE WHEN b.new_agent IS NOT NULL THEN 1 ELSE 0 END AS is_new_place,
     CASE WHEN c.outside_key IS NOT NULL AND a.vpc_endpoint_id IS NULL THEN 1 ELSE 0 END AS is_outside,
     c.inside_before
   FROM origins AS a
-  LEFT JOIN new_places AS b ON b.place_who = a.who AND b.place_network = a.network
-  LEFT JOIN outside_users AS c ON c.outside_who = a.who AND c.outside_network = a.network AND c.outside_key = a.key_arn
+  LEFT JOIN new_places AS b ON b.place_who = a.principal AND b.place_network = a.network
+  LEFT JOIN outside_users AS c ON c.outside_who = a.principal AND c.outside_network = a.network AND c.outside_key = a.key_arn
 ), finding_rows AS (
   SELECT
-    d.who, d.principal, d.place, d.episode_day, d.key_arn, d.account_id, d.region, d.call_count, d.first_time, d.last_time,
+    d.principal, d.place, d.episode_day, d.key_arn, d.account_id, d.region, d.call_count, d.first_time, d.last_time,
     d.first_epoch, d.source_ip, d.event_id, d.agent, d.moved_key, d.is_new_place, d.is_outside, d.inside_before,
     0 AS is_refused
   FROM judged_origins AS d
@@ -150,7 +148,7 @@ WITH origins AS (
      OR d.is_outside = 1
   UNION ALL
   SELECT
-    COALESCE(e.principal, 'an unnamed principal') AS who, e.principal, e.vpc_endpoint_id AS place,
+    e.principal, e.vpc_endpoint_id AS place,
     e.event_epoch - (e.event_epoch % 86400) AS episode_day, e.key_arn, e.account_id, e.region, CAST(1 AS BIGINT) AS call_count,
     e.event_time AS first_time, e.event_time AS last_time, e.event_epoch AS first_epoch, e.source_ip, e.event_id,
     SPLIT_PART(e.user_agent, '/', 1) AS agent, NULL AS moved_key, 0 AS is_new_place, 0 AS is_outside, NULL AS inside_before,
@@ -159,21 +157,20 @@ WITH origins AS (
   WHERE e.error_code = 'VpceAccessDenied'
 ), numbered_rows AS (
   SELECT
-    f.who, f.principal, COALESCE(f.place, 'an unnamed endpoint') AS place, f.episode_day, f.key_arn, f.account_id, f.region,
+    f.principal, COALESCE(f.place, 'an unnamed endpoint') AS place, f.episode_day, f.key_arn, f.account_id, f.region,
     f.call_count, f.first_time, f.last_time, f.source_ip, f.event_id, f.agent, f.moved_key, f.is_new_place, f.is_outside,
     f.inside_before, f.is_refused,
-    CAST(ROW_NUMBER() OVER (PARTITION BY f.who, f.place, f.episode_day, f.is_refused
+    CAST(ROW_NUMBER() OVER (PARTITION BY f.principal, f.place, f.episode_day, f.is_refused
                             ORDER BY f.first_epoch, f.event_id, f.agent) AS BIGINT) AS row_no
   FROM finding_rows AS f
 ), episodes AS (
   SELECT
-    g.who,
+    g.principal,
     g.place,
     g.episode_day,
     g.is_refused,
     MIN(g.first_time) AS first_time,
     MAX(g.last_time) AS last_time,
-    MIN(g.principal) AS principal,
     MIN(g.account_id) AS account_id,
     MIN(g.region) AS region,
     MIN(g.key_arn) AS first_key,
@@ -189,7 +186,7 @@ WITH origins AS (
     CAST(SUM(g.call_count) AS BIGINT) AS event_count,
     STRING_AGG(CASE WHEN g.row_no <= 1000 THEN g.event_id END, ',') AS event_ids
   FROM numbered_rows AS g
-  GROUP BY g.who, g.place, g.episode_day, g.is_refused
+  GROUP BY g.principal, g.place, g.episode_day, g.is_refused
 )
 SELECT
   h.first_time,
@@ -202,9 +199,9 @@ SELECT
   h.event_count,
   'medium' AS severity,
   CASE
-    WHEN h.is_refused = 1 THEN 'The policy of VPC endpoint ' || h.place || ' refused KMS calls of ' || h.who || ' (calls: '
+    WHEN h.is_refused = 1 THEN 'The policy of VPC endpoint ' || h.place || ' refused KMS calls of ' || COALESCE(h.principal, 'an unnamed principal') || ' (calls: '
       || CAST(h.event_count AS STRING) || ')'
-    ELSE h.who || ' used keys directly from ' || h.place || ' with ' || COALESCE(h.agent, 'an unknown client') || ' (calls: '
+    ELSE h.principal || ' used keys directly from ' || h.place || ' with ' || COALESCE(h.agent, 'an unknown client') || ' (calls: '
       || CAST(h.event_count AS STRING) || ', keys: ' || CAST(h.key_count AS STRING) || ')'
       || CASE WHEN h.is_new_place = 1 THEN '; network and client are new to it' ELSE '' END
       || CASE WHEN h.moved_key IS NULL THEN '' ELSE '; its access key ' || h.moved_key || ' had been used elsewhere before' END

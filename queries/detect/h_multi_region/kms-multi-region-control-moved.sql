@@ -62,14 +62,6 @@ WITH moves AS (
   SELECT i.key_arn AS known_key, i.key_account_id || ' ' || i.mrk_id AS known_family
   FROM keys AS i
   WHERE i.mrk_id IS NOT NULL
-  UNION
-  SELECT j.target_key_arn AS known_key, j.key_account_id || ' ' || j.mrk_id AS known_family
-  FROM admin_events AS j
-  WHERE j.event_source = 'kms.amazonaws.com'
-    AND j.event_name = 'ReplicateKey'
-    AND j.is_ok
-    AND j.mrk_id IS NOT NULL
-    AND j.target_key_arn IS NOT NULL
 ), families AS (
   SELECT
     f.event_id AS family_event_id,

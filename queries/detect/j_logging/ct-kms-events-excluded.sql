@@ -25,7 +25,7 @@ WITH selector_calls AS (
     e.source_ip,
     e.user_agent,
     COALESCE(e.trail_name, 'an unnamed trail') AS trail_name,
-    COALESCE(e.trail_name, '') AS trail_ref,
+    COALESCE(e.trail_name, 'an unnamed one') || ' in ' || COALESCE(e.region, 'an unnamed Region') AS trail_ref,
     CASE WHEN e.excludes_kms THEN 1 ELSE 0 END AS is_excluding,
     CASE WHEN e.excludes_kms OR COALESCE(e.blinds_key_use, FALSE) OR COALESCE(e.blinds_key_admin, FALSE) THEN 0
          ELSE 1 END AS is_carrying
@@ -35,7 +35,6 @@ WITH selector_calls AS (
     AND e.excludes_kms IS NOT NULL
 ), selector_history AS (
   SELECT
-
     y.event_id, y.event_name, y.event_time, y.event_epoch, y.account_id, y.region, y.principal, y.source_ip, y.user_agent, y.trail_name,
     y.trail_ref, y.is_excluding,
     LAG(y.is_excluding) OVER (PARTITION BY y.account_id, y.trail_ref ORDER BY y.event_epoch, y.event_id) AS was_excluding
@@ -87,7 +86,7 @@ WITH selector_calls AS (
 ), switches AS (
   SELECT
     w.account_id AS switch_account_id,
-    COALESCE(w.trail_name, '') AS switch_trail,
+    COALESCE(w.trail_name, 'an unnamed one') || ' in ' || COALESCE(w.region, 'an unnamed Region') AS switch_trail,
     w.event_epoch AS switch_epoch,
     w.event_id AS switch_event_id,
     CASE WHEN w.event_name IN ('StartLogging', 'StartEventDataStoreIngestion', 'RestoreEventDataStore') THEN 0

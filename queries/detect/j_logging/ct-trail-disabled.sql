@@ -23,7 +23,7 @@ WITH trail_calls AS (
     e.source_ip,
     e.user_agent,
     COALESCE(e.trail_name, 'an unnamed trail') AS trail_name,
-    COALESCE(e.trail_name, '') AS trail_ref,
+    COALESCE(e.trail_name, 'an unnamed one') || ' in ' || COALESCE(e.region, 'an unnamed Region') AS trail_ref,
     CASE
       WHEN e.event_name IN ('StopLogging', 'DeleteTrail', 'DeleteEventDataStore', 'StopEventDataStoreIngestion') THEN 'off'
       WHEN e.event_name IN ('PutEventSelectors', 'UpdateEventDataStore')

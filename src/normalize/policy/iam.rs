@@ -58,7 +58,12 @@ fn rows(document: &Value<'_>, subject: &str) -> BTreeSet<PolicyEntry<'static>> {
         };
         let conditions = read_conditions(element(statement, "Condition"));
         let condition_keys = comma_separated(conditions.iter().map(|condition| condition.key).collect());
-        for action in marked(statement, "Action").into_iter().filter(|action| reaches_kms(action)) {
+        let actions = marked(statement, "Action");
+        // A statement about everything but KMS has nothing to do with it, whatever else it leaves out.
+        if actions.iter().any(|action| action == "!*" || action.eq_ignore_ascii_case("!kms:*")) {
+            continue;
+        }
+        for action in actions.into_iter().filter(|action| reaches_kms(action)) {
             for resource in marked(statement, "Resource") {
                 bytes += size_of::<PolicyEntry<'_>>() + action.len() + resource.len() + subject.len();
                 if bytes > MAX_ENTRY_BYTES {
@@ -90,14 +95,11 @@ fn marked(statement: &Value<'_>, name: &str) -> Vec<String> {
     }
 }
 
-/// True when an action as written takes in an action of KMS. `NotAction` takes in all that it does not name, so it always
-/// counts, but for one that names all of KMS.
+/// True when an action as written takes in an action of KMS. `NotAction` takes in all that it does not name.
 fn reaches_kms(action: &str) -> bool {
-    match action.strip_prefix('!') {
-        Some(excepted) => !excepted.eq_ignore_ascii_case("kms:*") && excepted != "*",
-        None => action.get(..4).is_some_and(|service| service.eq_ignore_ascii_case("kms:"))
-            || KMS_ACTIONS.iter().any(|known| is_like(action, known)),
-    }
+    action.starts_with('!')
+        || action.get(..4).is_some_and(|service| service.eq_ignore_ascii_case("kms:"))
+        || KMS_ACTIONS.iter().any(|known| is_like(action, known))
 }
 
 #[cfg(test)]
@@ -139,8 +141,13 @@ mod tests {
     fn everything_but_is_something() {
         check(
             "CreatePolicyVersion",
-            r#"{"policyArn":"arn:aws:iam::111122223333:policy/team/power","policyDocument":{"Statement":{"Effect":"Allow","NotAction":["iam:*","kms:*"],"Resource":"*"}}}"#,
-            &["Allow policy/power !iam:* * -"],
+            r#"{"policyArn":"arn:aws:iam::111122223333:policy/team/power","policyDocument":{"Statement":{"Effect":"Allow","NotAction":["iam:*","kms:Decrypt"],"Resource":"*"}}}"#,
+            &["Allow policy/power !iam:* * -", "Allow policy/power !kms:Decrypt * -"],
+        );
+        check(
+            "CreatePolicyVersion",
+            r#"{"policyArn":"arn:aws:iam::111122223333:policy/power","policyDocument":{"Statement":{"Effect":"Allow","NotAction":["iam:*","kms:*"],"Resource":"*"}}}"#,
+            &[],
         );
     }
 

@@ -60,6 +60,18 @@ fn each_type_of_identity_has_one_name() {
         r#"{"type":"AWSAccount","accountId":"444455556666","principalId":"AIDAEXAMPLE"}"#,
         "account:444455556666/AIDAEXAMPLE 444455556666 - - true",
     );
+    check_principal(
+        r#"{"type":"AWSAccount","accountId":"444455556666","principalId":"AROAEXAMPLE:s"}"#,
+        "account:444455556666/AROAEXAMPLE 444455556666 s - true",
+    );
+    check_principal(
+        r#"{"type":"AWSAccount","accountId":"444455556666","principalId":"444455556666:Bob"}"#,
+        "account:444455556666/444455556666:Bob 444455556666 - - true",
+    );
+    check_principal(
+        r#"{"type":"AssumedRole","accountId":"111122223333","principalId":"AROAEXAMPLE:s"}"#,
+        "account:111122223333/AROAEXAMPLE 111122223333 s - true",
+    );
     check_principal(r#"{"type":"AWSAccount","accountId":444455556666}"#, "account:444455556666 444455556666 - - true");
     check_principal(
         r#"{"type":"IdentityCenterUser","accountId":"111122223333","onBehalfOf":{"userId":"u-1","identityStoreArn":"arn:aws:identitystore::111122223333:identitystore/d-1"}}"#,

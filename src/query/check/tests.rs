@@ -7,6 +7,8 @@ use crate::table::file::{Encoder, TableFile};
 use crate::table::row::{Row, encode};
 use crate::time::parse_timestamp;
 
+const COMPARE: Options<'static> = Options { expect: Expect::Compare, keep: None };
+
 /// Loads a few members of each record.
 fn load(records: &[Value], folder: &Path) -> Result<()> {
     let mut rows = EventsBuilder::default();
@@ -39,7 +41,7 @@ fn load(records: &[Value], folder: &Path) -> Result<()> {
 
 const HEADER: &str = "-- title: t\n-- severity: high\n-- attack: T1485\n-- description: d\n-- false-positives: f\n\
     -- blind-spots: b\n-- reads: events\n-- params: least = 2\n";
-const SELECT: &str = "WITH deletions AS (
+const SELECT: &str = "WITH disablings AS (
   SELECT e.key_arn, MIN(e.event_time) AS first_time, MAX(e.event_time) AS last_time, COUNT(*) AS event_count,
     STRING_AGG(e.event_id, ',') AS event_ids
   FROM events AS e
@@ -49,7 +51,7 @@ const SELECT: &str = "WITH deletions AS (
 SELECT d.first_time, d.last_time, NULL AS account_id, NULL AS region, d.key_arn, NULL AS principal, NULL AS source_ip,
   d.event_count, CASE WHEN d.event_count > 2 THEN 'critical' ELSE 'high' END AS severity,
   d.key_arn || ' disabled' AS summary, d.event_ids, CAST(d.event_count AS DOUBLE) / 2 AS half
-FROM deletions AS d CROSS JOIN params AS p
+FROM disablings AS d CROSS JOIN params AS p
 WHERE d.event_count >= p.least
 ORDER BY first_time, key_arn";
 const TEST: &str = "+ disabled twice
@@ -73,7 +75,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn check(files: &[(&str, &str)]) -> Vec<String> {
     let folder = folder(files);
-    let report = check_folder(folder.path(), &[], &load, Expect::Compare);
+    let report = check_folder(folder.path(), &[], &load, COMPARE);
     report.faults.iter().map(ToString::to_string).collect()
 }
 
@@ -152,12 +154,27 @@ fn parameters_of_a_test_are_used_and_rows_can_be_rewritten() {
     let sql = format!("{HEADER}{SELECT}");
     let test = format!("params: least = 1\n{}", TEST.split("----").next().unwrap());
     let folder = folder(&[("detect/x/my-rule.sql", &sql), ("detect/x/my-rule.test", &test)]);
-    let report = check_folder(folder.path(), &[], &load, Expect::Rewrite);
+    let report = check_folder(folder.path(), &[], &load, Options { expect: Expect::Rewrite, keep: None });
     assert_eq!(report.rewritten.len(), 1, "{:?}", report.faults);
-    let report = check_folder(folder.path(), &[], &load, Expect::Compare);
+    let report = check_folder(folder.path(), &[], &load, COMPARE);
     assert_eq!((report.faults.len(), report.tests, report.queries), (0, 1, 1), "{:?}", report.faults);
     let text = std::fs::read_to_string(folder.path().join("detect/x/my-rule.test")).unwrap();
     assert!(text.ends_with("2024-05-01T10:00:01Z,2024-05-01T10:01:01Z,high,arn:aws:kms:us-east-1:111122223333:key/11111111-2222-4333-8444-555555555555,,2,\"e1,e2\"\n"), "{text}");
+}
+
+#[test]
+fn the_case_of_a_test_can_be_kept() {
+    let sql = format!("{HEADER}{SELECT}");
+    let folder = folder(&[("detect/x/my-rule.sql", &sql), ("detect/x/my-rule.test", TEST)]);
+    let kept = tempfile::tempdir().unwrap();
+    let options = Options { expect: Expect::Compare, keep: Some(kept.path()) };
+    assert_eq!(check_folder(folder.path(), &[], &load, options).faults.len(), 0);
+    let text = |name: &str| std::fs::read_to_string(kept.path().join("my-rule").join(name)).unwrap();
+    assert!(text("rows.ndjson").contains(r#""event_ids":"e1,e2""#), "{}", text("rows.ndjson"));
+    assert!(text("explain.txt").contains("my-rule/events/*/*.parquet"), "{}", text("explain.txt"));
+    // What is there is never replaced.
+    let faults = check_folder(folder.path(), &[], &load, options).faults;
+    assert!(faults.iter().any(|fault| fault.to_string().contains("create a folder for the test")), "{faults:?}");
 }
 
 #[test]
@@ -165,4 +182,26 @@ fn a_views_columns_are_documented() {
     let view = "-- title: t\n-- description: d\n-- reads: events\n-- column: key_arn: The key.\n\
         SELECT e.key_arn, COUNT(*) AS n FROM events AS e GROUP BY e.key_arn ORDER BY key_arn";
     finds(&[("views/my_view.sql", view)], &["the `column:` lines are key_arn and the columns key_arn, n"]);
+}
+
+#[test]
+fn the_results_of_a_case_are_tables_like_the_others() {
+    let cte = format!(
+        "{HEADER}{}",
+        SELECT.replace("WITH disablings", "WITH incidents").replace("disablings AS d", "incidents AS d")
+    );
+    let early = "-- title: t\n-- description: d\n-- reads: findings\n-- column: rule: The rule.\n\
+        SELECT f.rule FROM findings AS f ORDER BY rule";
+    let late = early.replace("-- column: rule: The rule.\n", "");
+    let name = "-- title: t\n-- description: d\n-- reads: events\n-- column: event_id: The event.\n\
+        SELECT e.event_id FROM events AS e ORDER BY event_id";
+    finds(
+        &[("detect/x/my-cte.sql", &cte), ("views/my_early.sql", early), ("views/reviews.sql", name)],
+        &[
+            "detect/x/my-cte.sql, line 9: the CTE `incidents` has the name of a table",
+            "views/my_early.sql, line 1: it reads `findings`, which is made from",
+            "views/reviews.sql, line 0: a case has a table `reviews`",
+        ],
+    );
+    assert_eq!(check(&[("investigate/my-late.sql", &late)]), Vec::<String>::new());
 }

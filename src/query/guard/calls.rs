@@ -4,7 +4,7 @@
 //! against it.
 
 use super::expression::{At, Clause};
-use super::forms::{is_condition, is_positive_literal, is_text, is_time, null_unless, to_bigint};
+use super::forms::{is_condition, is_empty_text, is_positive_literal, is_text, is_time, null_unless, to_bigint};
 use super::functions::{self, Role};
 use super::{Guard, bare};
 use sqlparser::ast::{
@@ -148,10 +148,32 @@ impl Guard<'_> {
             "SPLIT_PART" if !argument(1).is_some_and(is_text) || !argument(2).is_some_and(is_positive_literal) => {
                 self.refuse("this SPLIT_PART", "the separator is a literal and the part a positive literal");
             }
+            "REPLACE" => self.replace_arguments(&arguments),
             "LAG" | "LEAD" if argument(1).is_some_and(|offset| !is_positive_literal(offset)) => {
                 self.refuse(&format!("the offset of {name}"), "it is a positive literal");
             }
             _ => {}
+        }
+    }
+
+    fn replace_arguments(&mut self, arguments: &[&Expr]) {
+        let [text, pattern, replacement] = arguments else { return };
+        if !is_text(pattern) || is_empty_text(pattern) {
+            self.refuse(
+                "REPLACE of what is no literal, or of ''",
+                "Polars fails or differs; write a text such as '-', cut at a literal with SPLIT_PART, or look for a column with POSITION(x IN y)",
+            );
+        }
+        let is_sure = is_text(replacement)
+            || matches!(bare(replacement), Expr::Function(inner) if functions::name_of(inner).as_deref() == Some("COALESCE"));
+        if !is_sure {
+            self.refuse(
+                "REPLACE by what may be NULL",
+                "Polars then leaves the text as it is; write 'text' or COALESCE(x, '')",
+            );
+        }
+        if functions::has_column(replacement) && !functions::has_column(text) {
+            self.refuse("REPLACE by a column in a literal", "Polars fails; put the parts together: 'a' || x || 'b'");
         }
     }
 

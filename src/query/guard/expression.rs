@@ -284,10 +284,16 @@ impl Guard<'_> {
             }
             BinaryOperator::Modulo => {
                 self.no_time(&[left, right]);
-                if may_be_negative(left) || !is_positive(right) {
+                if may_be_negative(left) || may_be_negative(right) {
                     self.refuse(
                         "% of what may be negative",
-                        "engines give other signs; use it on event_epoch and other numbers that are never negative",
+                        "engines give other signs; use it on event_epoch and other numbers that are never negative, or write \
+                         x - n * CAST(FLOOR(CAST(x AS DOUBLE) / n) AS BIGINT)",
+                    );
+                } else if !is_positive(right) {
+                    self.refuse(
+                        "% by what is no positive literal or column",
+                        "write the number, such as event_epoch % 604800, or make it a column in a CTE before",
                     );
                 }
             }

@@ -195,6 +195,11 @@ pub(super) fn is_text(expr: &Expr) -> bool {
     matches!(bare(expr), Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }))
 }
 
+/// True for the literal without a letter.
+pub(super) fn is_empty_text(expr: &Expr) -> bool {
+    matches!(bare(expr), Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) if text.is_empty())
+}
+
 /// True for NULL.
 pub(super) fn is_null(expr: &Expr) -> bool {
     matches!(bare(expr), Expr::Value(ValueWithSpan { value: Value::Null, .. }))

@@ -140,7 +140,7 @@ impl Guard<'_> {
 
     fn alias(&mut self, alias: &TableAlias) {
         let TableAlias { explicit: _, name, columns, at } = alias;
-        self.name(name);
+        self.table_name(name);
         if !columns.is_empty() || at.is_some() {
             self.refuse("a table alias with column names", "name the columns with AS in a CTE");
         }

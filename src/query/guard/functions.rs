@@ -174,7 +174,7 @@ pub(super) fn children(expr: &Expr) -> Vec<&Expr> {
 }
 
 /// True when the expression or one inside it is such. Without recursion: chains of operators are deep trees.
-fn any(expr: &Expr, is_such: impl Fn(&Expr) -> bool) -> bool {
+pub(super) fn any(expr: &Expr, is_such: impl Fn(&Expr) -> bool) -> bool {
     let mut open = vec![expr];
     while let Some(expr) = open.pop() {
         if is_such(expr) {
@@ -187,13 +187,18 @@ fn any(expr: &Expr, is_such: impl Fn(&Expr) -> bool) -> bool {
 
 /// True when the expression has an aggregate that is no window function.
 pub(super) fn has_aggregate(expr: &Expr) -> bool {
-    any(expr, |expr| match expr {
+    any(expr, is_aggregate)
+}
+
+/// True for an aggregate that is no window function.
+pub(super) fn is_aggregate(expr: &Expr) -> bool {
+    match expr {
         Expr::Function(function) => {
             let role = name_of(function).and_then(|name| known(&name)).map(|(role, ..)| role);
             function.over.is_none() && role == Some(Role::Aggregate)
         }
         _ => false,
-    })
+    }
 }
 
 /// True when the expression has a column in it.

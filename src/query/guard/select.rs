@@ -38,7 +38,7 @@ impl Guard<'_> {
     fn cte(&mut self, cte: &mut Cte) {
         let Cte { alias, query, from, materialized, closing_paren_token: _ } = cte;
         let TableAlias { explicit: _, name, columns, at } = alias;
-        self.name(name);
+        self.table_name(name);
         let taken = name.value.clone();
         if self.tables.tables.contains_key(&taken) {
             self.refuse(
@@ -221,6 +221,7 @@ impl Guard<'_> {
     fn select(&mut self, select: &mut Select) -> Relation {
         self.at(select.select_token.0.span.start.line);
         self.unknown_clauses(select);
+        self.grouped(select);
         let Select { distinct, projection, from, selection, group_by, having, named_window, qualify, .. } = select;
         self.scopes.push(Scope::default());
         let source = self.from(from);
@@ -323,7 +324,7 @@ impl Guard<'_> {
         if !modifiers.is_empty() {
             self.refuse("ROLLUP, CUBE or TOTALS", "write one SELECT per level and UNION ALL them");
         }
-        let mut names: BTreeSet<String> = BTreeSet::new();
+        self.group_names(terms);
         for term in terms.iter_mut() {
             self.at(line_of(term));
             match term {
@@ -333,15 +334,6 @@ impl Guard<'_> {
                 }
                 Expr::Value(_) => self.refuse("GROUP BY a position or a constant", "name the column"),
                 _ => {}
-            }
-            if let Some(column) = column_of(term)
-                && !names.insert(column.value.clone())
-            {
-                let name = column.value.clone();
-                self.refuse(
-                    &format!("GROUP BY two columns called `{name}`"),
-                    "Polars refuses that; rename one of them in a CTE",
-                );
             }
             self.expr(term, At::GROUP_BY);
         }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod run_time;
+
 fn tables() -> Tables {
     let mut tables = Tables::new(["events", "keys", "policy_entries"]);
     tables.add("kms");

@@ -7,11 +7,13 @@
 use super::expression::{At, Clause};
 use super::forms::null_rank;
 use super::functions::Role;
+use super::grouped::polars_name;
 use super::{Guard, bare, column_of, line_of};
 use sqlparser::ast::{
     Expr, Function, FunctionArguments, OrderByExpr, OrderByOptions, UnaryOperator, WindowFrame, WindowFrameBound,
     WindowFrameUnits, WindowSpec, WindowType,
 };
+use std::collections::BTreeSet;
 
 impl Guard<'_> {
     pub(super) fn window(&mut self, name: &str, role: Role, function: &mut Function, at: &At) {
@@ -63,6 +65,11 @@ impl Guard<'_> {
             );
         }
         if matches!(name, "RANK" | "DENSE_RANK") {
+            if let [only] = order_by.as_slice()
+                && is_negated(&only.expr)
+            {
+                self.refuse(&format!("{name} by one negated number"), "Polars fails; write ORDER BY n DESC");
+            }
             rank_null(order_by);
         } else {
             self.unique_order(name, partition_by, order_by);
@@ -97,13 +104,13 @@ impl Guard<'_> {
         if directions.any(|direction| Some(direction) != first) {
             self.refuse("ASC and DESC mixed in a window", "Polars refuses that; negate the number: ORDER BY -n, name");
         }
+        self.window_names(order_by);
         for OrderByExpr { expr, options: OrderByOptions { asc, nulls_first }, with_fill } in order_by {
             self.at(line_of(expr));
             if with_fill.is_some() {
                 self.refuse("WITH FILL", "it is known to one engine only");
             }
-            let is_negated =
-                matches!(bare(expr), Expr::UnaryOp { op: UnaryOperator::Minus, expr } if column_of(expr).is_some());
+            let is_negated = is_negated(expr);
             if column_of(expr).is_none() && !is_negated {
                 self.refuse("an expression in a window's ORDER BY", "make it a column in a CTE; only -number is run");
             }
@@ -117,6 +124,29 @@ impl Guard<'_> {
                 );
             }
             *nulls_first = Some(is_ascending);
+        }
+    }
+
+    /// Polars makes a record of the terms, and fails when two have one name.
+    fn window_names(&mut self, order_by: &[OrderByExpr]) {
+        let mut names: BTreeSet<&str> = BTreeSet::new();
+        for OrderByExpr { expr, .. } in order_by {
+            self.at(line_of(expr));
+            let Some(name) = polars_name(expr) else { continue };
+            if names.insert(name) {
+                continue;
+            }
+            if is_negated(expr) {
+                self.refuse(
+                    "two negated numbers in a window's ORDER BY",
+                    "Polars gives both one name and fails; make -n a column in a CTE before, and order by that",
+                );
+            } else {
+                self.refuse(
+                    &format!("two columns called `{name}` in a window's ORDER BY"),
+                    "Polars fails; name each once, and rename one of two tables' columns in a CTE before",
+                );
+            }
         }
     }
 
@@ -173,6 +203,11 @@ impl Guard<'_> {
             );
         }
     }
+}
+
+/// True for `-column`.
+fn is_negated(expr: &Expr) -> bool {
+    matches!(bare(expr), Expr::UnaryOp { op: UnaryOperator::Minus, expr } if column_of(expr).is_some())
 }
 
 /// Polars ranks a single NULL as NULL and leaves it out of the count; with a second key it ranks it first.
