@@ -14,7 +14,10 @@ const MARK: &str = "KEYTRAIL_STARTED_AGAIN";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Rows are gathered in a few large buffers.
-    Extraction,
+    Extraction {
+        /// Threads.
+        jobs: usize,
+    },
     /// Polars runs SQL with this many threads: millions of blocks of all sizes come and go.
     Sql {
         /// Threads.
@@ -25,11 +28,15 @@ pub(crate) enum Work {
 /// Variables and values for `work`. What the user has set is left alone.
 fn wanted(work: Work) -> Vec<(&'static str, String)> {
     let settings = match work {
-        // Blocks from 4 MiB on are mappings of their own, in large pages; what smaller ones free is kept.
-        Work::Extraction => vec![(
+        // Blocks from 4 MiB on are mappings of their own, in large pages; what smaller ones free is kept. The calling thread
+        // does little and shares a worker's heap.
+        Work::Extraction { jobs } => vec![(
             "GLIBC_TUNABLES",
-            "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=4294967296"
-                .to_owned(),
+            format!(
+                "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=4294967296:\
+                 glibc.malloc.arena_max={}",
+                jobs.max(1)
+            ),
         )],
         Work::Sql { jobs } => vec![
             ("POLARS_MAX_THREADS", jobs.to_string()),

@@ -36,14 +36,17 @@ fn story(table: &Table, row: &[Cell<'static>], display: Display) -> String {
         text("finding_count"),
         text("event_count")
     )];
-    for (label, name) in [("who", "principals"), ("keys", "key_arns"), ("from", "source_ips"), ("accounts", "account_ids")] {
+    for (label, name) in
+        [("who", "principals"), ("keys", "key_arns"), ("from", "source_ips"), ("accounts", "account_ids")]
+    {
         let values = list(name);
         if !values.is_empty() {
             lines.push(format!("  {label}: {}", values.join(", ")));
         }
     }
     lines.extend(list("storyline").into_iter().map(|step| format!("  {step}")));
-    let lines: Vec<String> = lines.iter().enumerate().map(|(i, line)| if i == 0 { line.clone() } else { sanitize(line) }).collect();
+    let lines: Vec<String> =
+        lines.iter().enumerate().map(|(i, line)| if i == 0 { line.clone() } else { sanitize(line) }).collect();
     lines.join("\n") + "\n"
 }
 

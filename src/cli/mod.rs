@@ -113,7 +113,7 @@ pub(crate) fn run() -> ExitCode {
 /// What a command does with its memory; `None` for those that do next to nothing.
 fn work(command: &Command) -> Option<Work> {
     let jobs = match command {
-        Command::Extract(_) => return Some(Work::Extraction),
+        Command::Extract(args) => return Some(Work::Extraction { jobs: config::jobs(args.resources.jobs) }),
         Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,

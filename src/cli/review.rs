@@ -42,10 +42,8 @@ fn score(line: &Line) -> Vec<Cell<'static>> {
 }
 
 fn write_results(args: &ReviewArgs, library: &Library, found: &[Finding], display: Display) -> Result<()> {
-    let rows: Vec<Vec<Cell<'static>>> = found
-        .iter()
-        .map(|finding| cells(library, finding).into_iter().map(Cell::into_owned).collect())
-        .collect();
+    let rows: Vec<Vec<Cell<'static>>> =
+        found.iter().map(|finding| cells(library, finding).into_iter().map(Cell::into_owned).collect()).collect();
     let all: Vec<String> = REVIEW_COLUMNS.iter().map(|column| column.name.to_owned()).collect();
     let (names, rows) = if args.format == Format::Table {
         let places: Vec<usize> = SHOWN.iter().filter_map(|name| all.iter().position(|other| other == name)).collect();

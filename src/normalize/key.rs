@@ -271,10 +271,19 @@ struct Parts<'t> {
     resource: &'t str,
 }
 
+/// What stands before and behind the byte at `at`.
+fn cut_at(text: &str, at: usize) -> Option<(&str, &str)> {
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 fn parts(arn: &str) -> Option<Parts<'_>> {
-    let mut parts = arn.strip_prefix("arn:")?.splitn(5, ':');
-    let (partition, service) = (parts.next()?, parts.next()?);
-    let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    // Fields of a dozen bytes: walking over them is faster than any search that has to be set up.
+    let field = |text: &'_ str| text.bytes().position(|byte| byte == b':');
+    let rest = arn.strip_prefix("arn:")?;
+    let (partition, rest) = cut_at(rest, field(rest)?)?;
+    let (service, rest) = cut_at(rest, field(rest)?)?;
+    let (region, rest) = cut_at(rest, field(rest)?)?;
+    let (account, resource) = cut_at(rest, field(rest)?)?;
     (service == "kms" && !region.is_empty() && !account.is_empty()).then_some(Parts {
         partition,
         region,

@@ -14,7 +14,8 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, fields: &Fields<'_, 'a>) {
     event.user_agent = fields.user_agent.text();
     event.vpc_endpoint_id = fields.vpc_endpoint_id.text();
     event.tls_version = fields.tls_details.get("tlsVersion").text();
-    event.tls_host = fields.tls_details.get("clientProvidedHostHeader").text().filter(|host| !is_public_endpoint(host, event));
+    event.tls_host =
+        fields.tls_details.get("clientProvidedHostHeader").text().filter(|host| !is_public_endpoint(host, event));
     event.tls_key_exchange = fields.tls_details.get("keyExchange").text();
     let Some(source) = fields.source_address.text() else { return };
     match source.parse() {

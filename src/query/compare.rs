@@ -184,7 +184,10 @@ pub fn compare(session: &mut Session, old: &Path, new: &Path) -> Result<Comparis
     for compared in &COMPARED {
         let place = |case: &Path| {
             let places = [case.join("tables"), case.to_path_buf()];
-            places.into_iter().map(|folder| folder.join(format!("{}.parquet", compared.table))).find(|path| path.is_file())
+            places
+                .into_iter()
+                .map(|folder| folder.join(format!("{}.parquet", compared.table)))
+                .find(|path| path.is_file())
         };
         let (Some(old_table), Some(new_table)) = (place(old), place(new)) else {
             comparison.missing.push(compared.table.to_owned());

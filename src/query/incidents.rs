@@ -22,7 +22,11 @@ const fn column(name: &'static str, kind: Kind, doc: &'static str) -> Column {
 
 /// The columns of the incidents table, in order.
 pub const INCIDENT_COLUMNS: [Column; 13] = [
-    column("incident", Kind::Integer, "Number of the incident in this case, the worst first; findings have it in `details`."),
+    column(
+        "incident",
+        Kind::Integer,
+        "Number of the incident in this case, the worst first; findings have it in `details`.",
+    ),
     column("severity", Kind::Text, "The severity of its worst finding."),
     column("first_time", Kind::Timestamp, "The first event, UTC."),
     column("last_time", Kind::Timestamp, "The last event, UTC."),
@@ -34,7 +38,11 @@ pub const INCIDENT_COLUMNS: [Column; 13] = [
     column("key_arns", Kind::Text, "JSON array of the keys."),
     column("source_ips", Kind::Text, "JSON array of the source addresses."),
     column("summary", Kind::Text, "The summary of its worst finding."),
-    column("storyline", Kind::Text, "JSON array: its findings in the order of time, each with time, severity, rule and summary."),
+    column(
+        "storyline",
+        Kind::Text,
+        "JSON array: its findings in the order of time, each with time, severity, rule and summary.",
+    ),
 ];
 
 /// Findings that tell of one act.

@@ -154,10 +154,16 @@ mod tests {
     #[test]
     fn what_does_not_reach_kms_or_is_no_policy_gives_nothing() {
         for (name, request) in [
-            ("PutUserPolicy", r#"{"userName":"u","policyDocument":{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}}"#),
+            (
+                "PutUserPolicy",
+                r#"{"userName":"u","policyDocument":{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}}"#,
+            ),
             ("PutUserPolicy", r#"{"userName":"u","policyDocument":"not json"}"#),
             ("PutUserPolicy", r#"{"userName":"u"}"#),
-            ("AttachUserPolicy", r#"{"userName":"u","policyDocument":{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}}"#),
+            (
+                "AttachUserPolicy",
+                r#"{"userName":"u","policyDocument":{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}}"#,
+            ),
         ] {
             check(name, request, &[]);
         }
