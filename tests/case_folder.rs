@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use support::corpus::{self, KEY_A, KEY_B, KEY_MRK, decrypt, id};
 use support::pack::{gzip, trail};
 use support::{
-    Row, Run, analyze, case_events, case_ids, cell, extract, keytrail, names, parquet_rows, put, query, same_tree,
+    Row, Run, analyze, case_events, case_ids, cell, csv, extract, keytrail, names, parquet_rows, put, query, same_tree,
     text, total, tree,
 };
 use tempfile::TempDir;
@@ -484,25 +484,6 @@ fn csv_and_terminal_output_defuse_hostile_text() {
         "=cmd|' /C calc'!A0",
         "only the output is defused, not the table"
     );
-}
-
-/// The fields of a CSV text, quotes undone.
-fn csv(text: &str) -> Vec<Vec<String>> {
-    let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
-            '"' => quoted = !quoted,
-            ',' if !quoted => row.push(std::mem::take(&mut cell)),
-            '\n' if !quoted => {
-                row.push(std::mem::take(&mut cell));
-                rows.push(std::mem::take(&mut row));
-            }
-            c => cell.push(c),
-        }
-    }
-    rows
 }
 
 #[test]

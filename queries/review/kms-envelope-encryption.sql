@@ -10,6 +10,7 @@
 -- blind-spots: Evidence in logs only: absence is not proof. A data key that is cached seals much data in one call. Decrypt
 --   of an encrypted data key looks like Decrypt of data. Public keys used outside KMS.
 -- reads: keys, use_hours
+-- partition: key
 -- params: min_calls = 100, max_no_context_percent = 10
 WITH unfit_uses AS (
   SELECT DISTINCT f.key_arn AS unfit_key

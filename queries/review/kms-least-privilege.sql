@@ -8,7 +8,7 @@
 --   other accounts, keys that AWS manages and keys of others.
 -- blind-spots: Evidence in logs only: absence is not proof. Rights from IAM policies, and key policies and grants older
 --   than the evidence. A Deny is not weighed, and use through rights of another kind counts as use.
--- reads: admin_events, policy_entries, grants, keys, use_hours
+-- reads: admin_events, policy_entries, grants, keys, pair_operations
 -- params: min_unused_days = 7
 WITH judged_keys AS (
   SELECT k.key_arn AS judged_key
@@ -109,7 +109,7 @@ WITH judged_keys AS (
     MAX(CASE WHEN u.operation IN ('Decrypt', 'ReEncrypt', 'Decapsulate') THEN 1 ELSE 0 END) AS did_open,
     MAX(CASE WHEN u.operation IN ('Encrypt', 'ReEncryptTo', 'Encapsulate') OR u.operation LIKE 'GenerateDataKey%' THEN 1 ELSE 0 END) AS did_seal,
     MAX(CASE WHEN u.operation IN ('Sign', 'Verify', 'GenerateMac', 'VerifyMac', 'DeriveSharedSecret') THEN 1 ELSE 0 END) AS did_sign
-  FROM use_hours AS u
+  FROM pair_operations AS u
   WHERE u.principal IS NOT NULL
   GROUP BY u.principal, u.key_arn
 ), compared AS (

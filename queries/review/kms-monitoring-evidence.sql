@@ -131,7 +131,7 @@ WITH home AS (
   SELECT
     t.event_id, t.event_time, t.event_epoch, t.event_name, t.account_id, t.region, t.principal, t.source_ip,
     t.trail_name, t.excludes_kms, t.blinds_key_use, t.blinds_key_admin,
-    t.account_id || ':' || t.trail_name AS trail,
+    t.account_id || ':' || t.region || ':' || t.trail_name AS trail,
     CASE WHEN t.event_name IN ('StopLogging', 'StartLogging', 'StopEventDataStoreIngestion', 'StartEventDataStoreIngestion',
                                'DeleteTrail', 'DeleteEventDataStore', 'RestoreEventDataStore') THEN 'switch' ELSE 'selectors' END AS trail_kind
   FROM admin_events AS t

@@ -10,7 +10,7 @@
 --   that AWS manages and keys of others.
 -- blind-spots: Evidence in logs only: absence is not proof. Two roles that one person may assume count as two, and what
 --   a principal may do but did not is not seen.
--- reads: admin_events, use_hours, keys, principals
+-- reads: admin_events, pair_operations, keys, principals
 WITH judged_keys AS (
   SELECT k.key_arn AS judged_key FROM keys AS k WHERE k.is_home AND NOT k.is_aws_managed
 ), judged_principals AS (
@@ -32,7 +32,7 @@ WITH judged_keys AS (
     MIN(u.first_time) AS reveal_first,
     MAX(u.last_time) AS reveal_last,
     MIN(u.event_id) AS reveal_id
-  FROM use_hours AS u
+  FROM pair_operations AS u
   WHERE u.is_reveal
   GROUP BY u.principal, u.key_arn
 ), weighed_acts AS (

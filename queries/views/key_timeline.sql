@@ -1,7 +1,7 @@
 -- title: Key timeline
 -- description: What happened on each key, hour by hour: one row per key, hour, class of operation and outcome. The
---   copies of one cross-account call count once.
--- reads: events
+--   second copies of cross-account calls are left out.
+-- reads: events, repeated_copies
 -- partition: hour
 -- column: key_arn: Canonical ARN of the key; for ReEncrypt the source key has a row and the destination key has one.
 -- column: hour_epoch: Start of the hour, seconds since 1970-01-01 UTC.
@@ -27,10 +27,10 @@ WITH key_actions AS (
     e.principal,
     e.context_resource,
     e.source_ip,
-    COALESCE(e.shared_event_id, e.event_id) AS action_id,
-    CASE WHEN e.is_direct THEN COALESCE(e.shared_event_id, e.event_id) END AS direct_id,
-    CASE WHEN e.is_dry_run THEN COALESCE(e.shared_event_id, e.event_id) END AS dry_run_id
+    CASE WHEN e.is_direct THEN 1 END AS direct_mark,
+    CASE WHEN e.is_dry_run THEN 1 END AS dry_run_mark
   FROM events AS e
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
     AND e.key_arn IS NOT NULL
   UNION ALL
@@ -44,10 +44,10 @@ WITH key_actions AS (
     t.principal,
     t.context_resource,
     t.source_ip,
-    COALESCE(t.shared_event_id, t.event_id) AS action_id,
-    CASE WHEN t.is_direct THEN COALESCE(t.shared_event_id, t.event_id) END AS direct_id,
-    CASE WHEN t.is_dry_run THEN COALESCE(t.shared_event_id, t.event_id) END AS dry_run_id
+    CASE WHEN t.is_direct THEN 1 END AS direct_mark,
+    CASE WHEN t.is_dry_run THEN 1 END AS dry_run_mark
   FROM events AS t
+  ANTI JOIN repeated_copies AS d ON d.repeated_id = t.event_id
   WHERE t.event_source = 'kms.amazonaws.com'
     AND t.event_name = 'ReEncrypt'
     AND t.target_key_arn IS NOT NULL
@@ -59,9 +59,9 @@ SELECT
   a.action_class,
   a.reveals_plaintext,
   a.outcome,
-  CAST(COUNT(DISTINCT a.action_id) AS BIGINT) AS event_count,
-  CAST(COUNT(DISTINCT a.direct_id) AS BIGINT) AS direct_count,
-  CAST(COUNT(DISTINCT a.dry_run_id) AS BIGINT) AS dry_run_count,
+  CAST(COUNT(*) AS BIGINT) AS event_count,
+  CAST(COUNT(a.direct_mark) AS BIGINT) AS direct_count,
+  CAST(COUNT(a.dry_run_mark) AS BIGINT) AS dry_run_count,
   CAST(COUNT(DISTINCT a.principal) AS BIGINT) AS principal_count,
   CAST(COUNT(DISTINCT a.context_resource) AS BIGINT) AS resource_count,
   CAST(COUNT(DISTINCT a.source_ip) AS BIGINT) AS source_ip_count,

@@ -1,8 +1,8 @@
 -- title: Principal timeline
 -- description: What each principal did, hour by hour: one row per principal, hour, class of operation and outcome.
 --   Besides KMS calls it holds the adjacent ones (trail, monitoring, identity, service_config), which tell the story
---   around them. The copies of one cross-account call count once.
--- reads: events
+--   around them. The second copies of cross-account calls are left out.
+-- reads: events, repeated_copies
 -- partition: hour
 -- column: principal: Canonical principal.
 -- column: hour_epoch: Start of the hour, seconds since 1970-01-01 UTC.
@@ -28,10 +28,10 @@ WITH principal_actions AS (
     e.key_arn,
     e.context_resource,
     e.source_ip,
-    COALESCE(e.shared_event_id, e.event_id) AS action_id,
-    CASE WHEN e.is_direct THEN COALESCE(e.shared_event_id, e.event_id) END AS direct_id,
-    CASE WHEN e.is_dry_run THEN COALESCE(e.shared_event_id, e.event_id) END AS dry_run_id
+    CASE WHEN e.is_direct THEN 1 END AS direct_mark,
+    CASE WHEN e.is_dry_run THEN 1 END AS dry_run_mark
   FROM events AS e
+  ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.principal IS NOT NULL
 )
 SELECT
@@ -40,9 +40,9 @@ SELECT
   a.action_class,
   a.reveals_plaintext,
   a.outcome,
-  CAST(COUNT(DISTINCT a.action_id) AS BIGINT) AS event_count,
-  CAST(COUNT(DISTINCT a.direct_id) AS BIGINT) AS direct_count,
-  CAST(COUNT(DISTINCT a.dry_run_id) AS BIGINT) AS dry_run_count,
+  CAST(COUNT(*) AS BIGINT) AS event_count,
+  CAST(COUNT(a.direct_mark) AS BIGINT) AS direct_count,
+  CAST(COUNT(a.dry_run_mark) AS BIGINT) AS dry_run_count,
   CAST(COUNT(DISTINCT a.key_arn) AS BIGINT) AS key_count,
   CAST(COUNT(DISTINCT a.context_resource) AS BIGINT) AS resource_count,
   CAST(COUNT(DISTINCT a.source_ip) AS BIGINT) AS source_ip_count,

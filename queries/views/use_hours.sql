@@ -20,7 +20,6 @@
 -- column: no_context_count: Calls without an encryption context, where the operation takes one.
 -- column: attested_count: Calls with an attestation document.
 -- column: xks_count: Calls on a key in an external key store.
--- column: cross_account_count: Calls in which caller, key owner and recipient are not all one account.
 -- column: data_class: Kind of data that the contexts name; of several, the first in alphabetical order. `custom` where
 --   no context names a known kind, `none` where no call has a context.
 -- column: data_resource: A resource that the contexts name: the first in alphabetical order.
@@ -37,7 +36,6 @@ WITH uses AS (
     e.event_name AS operation,
     e.via,
     e.event_epoch - (e.event_epoch % 3600) AS hour_epoch,
-    COALESCE(e.reveals_plaintext, FALSE) AS is_reveal,
     e.principal_account_id,
     e.account_id,
     e.region,
@@ -45,8 +43,8 @@ WITH uses AS (
     CASE WHEN e.context_class = 'none' THEN 1 END AS no_context_mark,
     CASE WHEN e.attested THEN 1 END AS attested_mark,
     CASE WHEN e.xks_key_id IS NOT NULL THEN 1 END AS xks_mark,
-    CASE WHEN e.is_cross_account THEN 1 END AS cross_mark,
-    e.context_class,
+    -- In text order: what is known before `custom`, and that before `none`.
+    CASE WHEN e.context_class = 'none' THEN '~' WHEN e.context_class = 'custom' THEN '}' ELSE e.context_class END AS ranked_class,
     e.context_resource,
     e.event_time,
     e.event_epoch,
@@ -66,7 +64,6 @@ WITH uses AS (
     'ReEncryptTo' AS operation,
     t.via,
     t.event_epoch - (t.event_epoch % 3600) AS hour_epoch,
-    FALSE AS is_reveal,
     t.principal_account_id,
     t.account_id,
     t.region,
@@ -74,8 +71,7 @@ WITH uses AS (
     CASE WHEN t.context_class = 'none' THEN 1 END AS no_context_mark,
     CASE WHEN t.attested THEN 1 END AS attested_mark,
     CASE WHEN t.xks_key_id IS NOT NULL THEN 1 END AS xks_mark,
-    CASE WHEN t.is_cross_account THEN 1 END AS cross_mark,
-    t.context_class,
+    CASE WHEN t.context_class = 'none' THEN '~' WHEN t.context_class = 'custom' THEN '}' ELSE t.context_class END AS ranked_class,
     t.context_resource,
     t.event_time,
     t.event_epoch,
@@ -96,7 +92,6 @@ WITH uses AS (
     u.operation,
     u.via,
     u.hour_epoch,
-    u.is_reveal,
     MIN(u.principal_account_id) AS principal_account_id,
     MIN(u.account_id) AS account_id,
     MIN(u.region) AS region,
@@ -105,9 +100,7 @@ WITH uses AS (
     CAST(COUNT(u.no_context_mark) AS BIGINT) AS no_context_count,
     CAST(COUNT(u.attested_mark) AS BIGINT) AS attested_count,
     CAST(COUNT(u.xks_mark) AS BIGINT) AS xks_count,
-    CAST(COUNT(u.cross_mark) AS BIGINT) AS cross_account_count,
-    MIN(CASE WHEN u.context_class NOT IN ('none', 'custom') THEN u.context_class END) AS known_class,
-    MIN(u.context_class) AS first_class,
+    MIN(u.ranked_class) AS ranked_class,
     MIN(u.context_resource) AS data_resource,
     MIN(u.event_time) AS first_time,
     MAX(u.event_time) AS last_time,
@@ -116,7 +109,7 @@ WITH uses AS (
     MIN(u.event_id) AS event_id,
     MIN(u.source_ip) AS source_ip
   FROM uses AS u
-  GROUP BY u.principal, u.key_arn, u.operation, u.via, u.hour_epoch, u.is_reveal
+  GROUP BY u.principal, u.key_arn, u.operation, u.via, u.hour_epoch
 )
 SELECT
   h.principal,
@@ -124,7 +117,8 @@ SELECT
   h.operation,
   h.via,
   h.hour_epoch,
-  h.is_reveal,
+  CASE WHEN h.operation IN ('Decrypt', 'ReEncrypt', 'GenerateDataKey', 'GenerateDataKeyPair', 'DeriveSharedSecret',
+                            'Decapsulate') THEN TRUE ELSE FALSE END AS is_reveal,
   h.principal_account_id,
   h.account_id,
   h.region,
@@ -133,8 +127,7 @@ SELECT
   h.no_context_count,
   h.attested_count,
   h.xks_count,
-  h.cross_account_count,
-  COALESCE(h.known_class, h.first_class) AS data_class,
+  CASE WHEN h.ranked_class = '~' THEN 'none' WHEN h.ranked_class = '}' THEN 'custom' ELSE h.ranked_class END AS data_class,
   h.data_resource,
   h.first_time,
   h.last_time,
@@ -143,4 +136,4 @@ SELECT
   h.event_id,
   h.source_ip
 FROM hours AS h
-ORDER BY hour_epoch, key_arn, principal NULLS LAST, operation, via NULLS LAST, is_reveal
+ORDER BY hour_epoch, key_arn, principal NULLS LAST, operation, via NULLS LAST

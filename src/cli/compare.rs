@@ -2,7 +2,7 @@
 //!
 //! In: an older and a newer case. Out: the differences as rows, and their number by kind on stderr.
 
-use super::args::CompareArgs;
+use super::args::{CompareArgs, Format};
 use super::config::Display;
 use super::query::{open, write_rows};
 use super::{Exit, note};
@@ -19,6 +19,9 @@ use std::io::{BufWriter, stdout};
 /// # Errors
 /// When one of the folders is no case, or its tables cannot be read.
 pub(crate) fn run(args: &CompareArgs) -> Result<Exit> {
+    if args.format == Format::Parquet {
+        bail!("--format parquet: a comparison is written as table, csv, ndjson or json");
+    }
     let display = Display::new(&args.display);
     if !is_case(&args.old) {
         bail!("{}: not a case: expected a folder written by `keytrail analyze`", args.old.display());

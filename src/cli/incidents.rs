@@ -55,6 +55,9 @@ fn story(table: &Table, row: &[Cell<'static>], display: Display) -> String {
 /// # Errors
 /// When the case has no incidents table, or there is no such incident.
 pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
+    if args.format == Format::Parquet {
+        bail!("--format parquet: the case has incidents.parquet; here table, csv, ndjson or json");
+    }
     let display = Display::new(&args.display);
     let mut session = open(&args.case, &[], Overrides::default())?;
     if !args.case.join("incidents.parquet").is_file() {

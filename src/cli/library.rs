@@ -91,8 +91,13 @@ impl Loaded {
         formats: &[TextForm],
     ) -> Result<Analysis> {
         let case = folder.path("");
-        let settings =
-            Settings { home_accounts: homes.to_vec(), overrides: self.overrides.clone(), ..Settings::default() };
+        let scratch = folder.create_dir(".scratch")?;
+        let settings = Settings {
+            home_accounts: homes.to_vec(),
+            overrides: self.overrides.clone(),
+            scratch: Some(scratch.clone()),
+            ..Settings::default()
+        };
         let mut session = Session::open(&case, settings)?;
         let views = self.library.views_in_order()?;
         let tables_folder = case.join("tables");
@@ -118,6 +123,7 @@ impl Loaded {
             *by_severity.entry(finding.severity.as_str().to_owned()).or_insert(0) += 1;
         }
         let rows = built.rows_per_day.values().sum();
+        std::fs::remove_dir_all(&scratch).with_context(|| format!("{}: remove the scratch folder", scratch.display()))?;
         Ok(Analysis {
             tables,
             findings_by_severity: by_severity,

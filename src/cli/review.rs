@@ -1,19 +1,22 @@
 //! `keytrail review`: the compliance reviews over a case.
 //!
 //! In: a case and, if wanted, one review. Out: a scorecard, or with `--rows` or a review's name every subject with its result
-//! and its evidence. The reviews run anew, so that parameters and own review files count.
+//! and its evidence. The reviews run anew, so that parameters and own review files count. What they cannot tell stands over
+//! every answer: on stdout over a table, on stderr beside the forms that programs read.
 
 use super::args::{Format, ReviewArgs};
 use super::config::Display;
-use super::library::{load, severity};
+use super::library::{faults, load, severity};
 use super::query::{open, write_rows};
 use super::{Exit, note, print};
 use anyhow::{Result, bail};
+use keytrail::error::Error;
 use keytrail::output::Cell;
 use keytrail::query::findings::Finding;
 use keytrail::query::header::QueryKind;
 use keytrail::query::library::Library;
 use keytrail::query::params::Overrides;
+use keytrail::query::run::Session;
 use keytrail::query::scorecard::{CAVEAT, Line, REVIEW_COLUMNS, cells, lines};
 use std::io::{BufWriter, stdout};
 
@@ -55,31 +58,42 @@ fn write_results(args: &ReviewArgs, library: &Library, found: &[Finding], displa
     write_rows(&names, &rows, args.format, display.width, &mut BufWriter::new(stdout().lock()))
 }
 
+/// The results of the review `id`, or of all reviews with the faults of those that could not be run.
+fn results(session: &mut Session, library: &Library, id: Option<&str>) -> Result<(Vec<Finding>, Vec<Error>)> {
+    let Some(id) = id else {
+        return Ok(session.all_findings(library, &[QueryKind::Review], |_| {}));
+    };
+    let Some(review) = library.get(id).filter(|review| review.kind == QueryKind::Review) else {
+        bail!("{id}: no such review; `keytrail review --case CASE` lists them");
+    };
+    let prepared = session.prepare(id, &review.sql, &review.header).map_err(faults)?;
+    Ok((session.findings(QueryKind::Review, &prepared)?, Vec::new()))
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// When the case, a review or an argument is not usable.
 pub(crate) fn run(args: &ReviewArgs) -> Result<Exit> {
+    if args.format == Format::Parquet {
+        bail!("--format parquet: the case has reviews.parquet; here table, csv, ndjson or json");
+    }
     let display = Display::new(&args.display);
     let library = load(&args.library.folders)?;
     let overrides = Overrides::parse(&args.library.set)?;
     overrides
         .check_known(library.queries().into_iter().map(|query| (query.id.as_str(), query.header.params.as_slice())))?;
-    if let Some(id) = &args.review
-        && library.get(id).is_none_or(|review| review.kind != QueryKind::Review)
-    {
-        bail!("{id}: no such review; `keytrail review --case CASE` lists them");
-    }
     let mut session = open(&args.case, &args.library.home_accounts, overrides)?;
-    let (mut found, faults) = session.all_findings(&library, &[QueryKind::Review], |_| {});
-    for fault in &faults {
-        note(format!("warning: {fault}"));
-    }
-    if let Some(id) = &args.review {
-        found.retain(|finding| finding.rule == *id);
+    let (found, faults) = results(&mut session, &library, args.review.as_deref())?;
+    if !display.quiet {
+        for fault in &faults {
+            note(format!("warning: {fault}"));
+        }
     }
     if args.format == Format::Table {
         print(format!("{CAVEAT}\n"))?;
+    } else if !display.quiet {
+        note(CAVEAT);
     }
     if args.rows || args.review.is_some() {
         write_results(args, &library, &found, display)?;

@@ -2,7 +2,8 @@
 //!
 //! In: the tables of an older and a newer case. Out: [`Change`]s: keys, principals, pairs of both, grants, aliases, findings
 //! and review results that are new, gone or different. The comparison is SQL over both cases' tables. Gone means not in the
-//! newer evidence: a key that nobody touched in a quarter is gone from it and may well exist.
+//! newer evidence: a key that nobody touched in a quarter is gone from it and may well exist. Findings of one rule on one key
+//! by one principal are one subject, and their number belongs to its state (`high x 3`), so that one more is a change.
 
 use super::findings::json_list;
 use super::header::Header;
@@ -39,6 +40,8 @@ struct Compared {
     note: &'static str,
     /// SQL of the rows that take part.
     only: &'static str,
+    /// Several rows with one subject and state are told by their number.
+    is_counted: bool,
 }
 
 const COMPARED: [Compared; 7] = [
@@ -49,6 +52,7 @@ const COMPARED: [Compared; 7] = [
         state: "COALESCE(t.state, 'not told')",
         note: "COALESCE(t.aliases, '')",
         only: "t.key_arn IS NOT NULL",
+        is_counted: false,
     },
     Compared {
         kind: "principal",
@@ -57,6 +61,7 @@ const COMPARED: [Compared; 7] = [
         state: "''",
         note: "''",
         only: "t.principal IS NOT NULL",
+        is_counted: false,
     },
     Compared {
         kind: "pair",
@@ -65,6 +70,7 @@ const COMPARED: [Compared; 7] = [
         state: "''",
         note: "''",
         only: "t.principal IS NOT NULL",
+        is_counted: false,
     },
     Compared {
         kind: "grant",
@@ -73,6 +79,7 @@ const COMPARED: [Compared; 7] = [
         state: "CASE WHEN t.is_open THEN 'open' ELSE 'ended' END",
         note: "'for ' || COALESCE(t.grantee_principal, 'an unknown grantee')",
         only: "t.grant_id IS NOT NULL",
+        is_counted: false,
     },
     Compared {
         kind: "alias",
@@ -81,6 +88,7 @@ const COMPARED: [Compared; 7] = [
         state: "t.key_arn",
         note: "''",
         only: "t.is_current",
+        is_counted: false,
     },
     Compared {
         kind: "finding",
@@ -89,6 +97,7 @@ const COMPARED: [Compared; 7] = [
         state: "t.severity",
         note: "t.summary",
         only: "t.rule IS NOT NULL",
+        is_counted: true,
     },
     Compared {
         kind: "review",
@@ -97,6 +106,7 @@ const COMPARED: [Compared; 7] = [
         state: "t.result",
         note: "t.summary",
         only: "t.subject IS NOT NULL",
+        is_counted: false,
     },
 ];
 
@@ -144,10 +154,15 @@ pub struct Comparison {
 /// The statement that compares one kind. States of several rows with one subject are listed.
 fn statement(compared: &Compared) -> String {
     let Compared { table, subject, state, note, only, .. } = compared;
+    let told = if compared.is_counted {
+        "d.state || CASE WHEN d.n > 1 THEN ' x ' || CAST(d.n AS STRING) ELSE '' END"
+    } else {
+        "d.state"
+    };
     let side = |prefix: &str| {
         format!(
-            "SELECT d.subject AS {prefix}subject, STRING_AGG(d.state, ',') AS {prefix}state, MIN(d.note) AS {prefix}note \
-             FROM (SELECT r.subject, r.state, MIN(r.note) AS note FROM (SELECT {subject} AS subject, {state} AS state, \
+            "SELECT d.subject AS {prefix}subject, STRING_AGG({told}, ',') AS {prefix}state, MIN(d.note) AS {prefix}note \
+             FROM (SELECT r.subject, r.state, MIN(r.note) AS note, CAST(COUNT(*) AS BIGINT) AS n FROM (SELECT {subject} AS subject, {state} AS state, \
              {note} AS note FROM {prefix}{table} AS t WHERE {only}) AS r GROUP BY r.subject, r.state) AS d \
              GROUP BY d.subject"
         )

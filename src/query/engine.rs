@@ -28,8 +28,10 @@ const BATCH: usize = 16 << 10;
 /// Which rows of a table make one piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Rows with `from <= event_epoch < to`, seconds.
+    /// Rows with `from <= column < to`, seconds.
     Epochs {
+        /// The column.
+        column: String,
         /// First second.
         from: i64,
         /// The second after the last.
@@ -48,16 +50,19 @@ pub enum Condition {
     },
 }
 
-/// One piece of a table, with which a query is run instead of the whole.
+/// Some rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct Part {
     /// The table.
     pub table: String,
     /// The files that can hold its rows; empty means all of the table.
     pub files: Vec<PathBuf>,
-    /// Its rows.
-    pub condition: Condition,
+    /// Its rows; `None` when the files hold just these.
+    pub condition: Option<Condition>,
 }
+
+/// What a query is run on instead of whole tables: a part of each table that is cut.
+pub type Piece = Vec<Part>;
 
 /// What runs statements. Its tables stay registered until they are replaced.
 pub trait SqlEngine {
@@ -73,7 +78,7 @@ pub trait SqlEngine {
     /// When a cell is not of its column's type.
     fn register_rows(&mut self, table: &str, rows: &Table) -> Result<()>;
 
-    /// Lets the following statements see only one piece of its table.
+    /// Lets the following statements see only one piece.
     ///
     /// # Errors
     /// When there is no such table.
@@ -137,15 +142,16 @@ pub struct Statement<'q> {
 pub struct Polars {
     tables: BTreeMap<String, LazyFrame>,
     narrowed: BTreeMap<String, LazyFrame>,
+    scratch: Option<PathBuf>,
 }
 
 impl Polars {
-    /// An engine without tables.
-    pub fn new() -> Polars {
-        Polars::default()
+    /// An engine without tables, with intermediate results in `scratch`, or in the system's folder for temporary files.
+    pub fn new(scratch: Option<PathBuf>) -> Polars {
+        Polars { scratch, ..Polars::default() }
     }
 
-    fn table(&self, name: &str) -> Result<LazyFrame> {
+    pub(super) fn table(&self, name: &str) -> Result<LazyFrame> {
         let frame = self.narrowed.get(name).or_else(|| self.tables.get(name)).cloned();
         frame.ok_or_else(|| Error::Usage(format!("there is no table `{name}`")))
     }
@@ -205,7 +211,7 @@ const STACK: usize = 256 << 20;
 
 /// Runs `work` on a thread of its own, because of the stack, and because a panic inside Polars then becomes an error of the
 /// query: it must not end a whole report for one rule.
-fn guarded<T: Send>(query: &str, work: impl FnOnce() -> PolarsResult<T> + Send) -> Result<T> {
+pub(super) fn guarded<T: Send>(query: &str, work: impl FnOnce() -> PolarsResult<T> + Send) -> Result<T> {
     let failed = |message: String| Error::Query { query: query.to_owned(), line: 0, message };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("sql".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
@@ -219,6 +225,26 @@ fn guarded<T: Send>(query: &str, work: impl FnOnce() -> PolarsResult<T> + Send) 
             }
         }
     })
+}
+
+/// A condition as Polars takes it.
+fn expression(condition: &Condition) -> Expr {
+    match condition {
+        Condition::Epochs { column, from, to } => {
+            col(column.as_str()).gt_eq(lit(*from)).and(col(column.as_str()).lt(lit(*to)))
+        }
+        Condition::Texts { column, from, to, has_nulls } => {
+            let column = col(column.as_str());
+            let from = from.clone().map(|from| column.clone().gt_eq(lit(from)));
+            let to = to.clone().map(|to| column.clone().lt(lit(to)));
+            let inside = match (from, to) {
+                (Some(from), Some(to)) => from.and(to),
+                (Some(bound), None) | (None, Some(bound)) => bound,
+                (None, None) => column.clone().is_not_null(),
+            };
+            if *has_nulls { inside.or(column.is_null()) } else { inside }
+        }
+    }
 }
 
 impl SqlEngine for Polars {
@@ -240,23 +266,15 @@ impl SqlEngine for Polars {
     }
 
     fn narrow(&mut self, piece: &Piece) -> Result<()> {
-        self.narrowed.remove(&piece.table);
-        let whole = if piece.files.is_empty() { self.table(&piece.table)? } else { scan(&piece.table, &piece.files)? };
-        let condition = match &piece.condition {
-            Condition::Epochs { from, to } => col("event_epoch").gt_eq(lit(*from)).and(col("event_epoch").lt(lit(*to))),
-            Condition::Texts { column, from, to, has_nulls } => {
-                let column = col(column.as_str());
-                let from = from.clone().map(|from| column.clone().gt_eq(lit(from)));
-                let to = to.clone().map(|to| column.clone().lt(lit(to)));
-                let inside = match (from, to) {
-                    (Some(from), Some(to)) => from.and(to),
-                    (Some(bound), None) | (None, Some(bound)) => bound,
-                    (None, None) => column.clone().is_not_null(),
-                };
-                if *has_nulls { inside.or(column.is_null()) } else { inside }
-            }
-        };
-        self.narrowed.insert(piece.table.clone(), whole.filter(condition));
+        for part in piece {
+            self.narrowed.remove(&part.table);
+            let whole = if part.files.is_empty() { self.table(&part.table)? } else { scan(&part.table, &part.files)? };
+            let rows = match &part.condition {
+                Some(condition) => whole.filter(expression(condition)),
+                None => whole,
+            };
+            self.narrowed.insert(part.table.clone(), rows);
+        }
         Ok(())
     }
 
@@ -312,7 +330,7 @@ impl SqlEngine for Polars {
         }
         let Some(writer) = writer else { return Ok(0) };
         let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        guarded(statement.query, || writer.file.finish())?;
+        guarded(statement.query, || writer.finish())?;
         Ok(writer.rows)
     }
 }
@@ -324,16 +342,16 @@ impl Polars {
         if cut.stages.is_empty() {
             return Ok((self.plan(statement)?, None));
         }
-        let mut staged = StageFolder::new()?;
+        let mut staged = StageFolder { folder: ScratchFolder::create(self.scratch.as_deref())?, tables: Vec::new() };
         for stage in cut.stages {
-            let path = staged.folder.join(format!("{}.parquet", stage.table));
+            let path = staged.folder.path().join(format!("{}.parquet", stage.table));
             let part = Statement { query: statement.query, sql: &stage.sql, lists: &BTreeSet::new() };
             let computed = self.plan(&part).and_then(|plan| {
                 let mut writer = None;
                 self.sink(statement.query, plan, &path, &mut writer)?;
                 let Some(writer) = writer else { return Ok(()) };
                 let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-                guarded(statement.query, || writer.file.finish()).map(|_| ())
+                guarded(statement.query, || writer.finish())
             });
             let registered =
                 computed.and_then(|()| self.register_files(&stage.table, std::slice::from_ref(&path), &[]));
@@ -363,16 +381,8 @@ impl Polars {
         let open = match writer {
             Some(writer) => writer.clone(),
             None => {
-                let file = File::create(path).map_err(|error| Error::file(path, "create the table", error))?;
-                let out = BufWriter::with_capacity(1 << 18, file);
-                let batched = guarded(query, || {
-                    ParquetWriter::new(out)
-                        .with_compression(ParquetCompression::Snappy)
-                        .with_statistics(StatisticsOptions::empty())
-                        .set_parallel(false)
-                        .batched(&plan.schema)
-                })?;
-                writer.insert(Arc::new(Mutex::new(Writer { file: batched, rows: 0 }))).clone()
+                let made = guarded(query, || Writer::create(path, &plan.schema))?;
+                writer.insert(Arc::new(Mutex::new(made))).clone()
             }
         };
         guarded(query, || {
@@ -385,25 +395,34 @@ impl Polars {
 
 /// Where the results of stages lie while a statement runs.
 struct StageFolder {
-    folder: PathBuf,
+    folder: ScratchFolder,
     tables: Vec<String>,
 }
 
-impl StageFolder {
-    fn new() -> Result<StageFolder> {
+/// A folder for intermediate results, removed when it is dropped.
+pub(super) struct ScratchFolder(PathBuf);
+
+impl ScratchFolder {
+    /// Creates one in `place`, else in the system's folder for temporary files.
+    pub(super) fn create(place: Option<&Path>) -> Result<ScratchFolder> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("keytrail-{}-{number}", std::process::id()));
+        let place = place.map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let folder = place.join(format!("keytrail-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .map_err(|error| Error::file(&folder, "create a folder for intermediate results", error))?;
-        Ok(StageFolder { folder, tables: Vec::new() })
+        Ok(ScratchFolder(folder))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
-impl Drop for StageFolder {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        // It lies in the system's folder for temporary files, which is cleaned in any case.
-        let _ = std::fs::remove_dir_all(&self.folder);
+        // It lies among temporary files, which are cleaned in any case.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -419,21 +438,48 @@ fn scan(table: &str, files: &[PathBuf]) -> Result<LazyFrame> {
     guarded(table, || LazyFrame::scan_parquet_files(paths.collect(), arguments))
 }
 
-/// A table that the engine's threads write, batch after batch in the order of the rows.
-struct Writer {
+/// A table being written, batch after batch.
+pub(super) struct Writer {
     file: BatchedWriter<BufWriter<File>>,
     rows: u64,
+}
+
+impl Writer {
+    /// Creates the file.
+    pub(super) fn create(path: &Path, schema: &Schema) -> PolarsResult<Writer> {
+        let failed = |error: std::io::Error| {
+            let text = format!("{}: create the table: {error}", path.display());
+            PolarsError::from(std::io::Error::new(error.kind(), text))
+        };
+        let out = BufWriter::with_capacity(1 << 17, File::create(path).map_err(failed)?);
+        let file = ParquetWriter::new(out)
+            .with_compression(ParquetCompression::Snappy)
+            .with_statistics(StatisticsOptions::empty())
+            .set_parallel(false)
+            .batched(schema)?;
+        Ok(Writer { file, rows: 0 })
+    }
+
+    /// Appends a batch in one chunk as a row group.
+    pub(super) fn append(&mut self, batch: &DataFrame) -> PolarsResult<()> {
+        self.file.write_batch(batch)?;
+        self.rows += batch.height() as u64;
+        Ok(())
+    }
+
+    /// Writes the footer.
+    pub(super) fn finish(&self) -> PolarsResult<()> {
+        self.file.finish().map(|_| ())
+    }
 }
 
 /// Appends a batch as a row group. Answers whether to stop.
 fn append(writer: &Mutex<Writer>, batch: &DataFrame) -> PolarsResult<bool> {
     if batch.height() > 0 {
-        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         // Columns of a batch may come in unequal chunks, which the writer takes for a broken table.
         let mut batch = batch.clone();
         batch.rechunk_mut();
-        writer.file.write_batch(&batch)?;
-        writer.rows += batch.height() as u64;
+        writer.lock().unwrap_or_else(PoisonError::into_inner).append(&batch)?;
     }
     Ok(false)
 }

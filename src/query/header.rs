@@ -112,8 +112,10 @@ pub enum Partition {
     Hour,
     /// At UTC midnights: no row of the result may depend on events of two days.
     Day,
-    /// Between principals: no row of the result may depend on events of two principals.
+    /// Between principals: no row of the result may depend on rows of two principals, in any table with that column.
     Principal,
+    /// Between keys: no row of the result may depend on rows of two keys, in any table with the column `key_arn`.
+    Key,
 }
 
 /// The meaning of one column of a view.
@@ -280,10 +282,11 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
                     "hour" => Some(Partition::Hour),
                     "day" => Some(Partition::Day),
                     "principal" => Some(Partition::Principal),
+                    "key" => Some(Partition::Key),
                     _ => None,
                 };
                 if header.partition.is_none() {
-                    complain(*line, format!("partition `{value}` is none of hour, day, principal"));
+                    complain(*line, format!("partition `{value}` is none of hour, day, principal, key"));
                 }
             }
             _ => match value.split_once(':') {

@@ -5,7 +5,8 @@
 //! group of principals after the other, and the outcome does not depend on where the cuts fall. Deliberately absent: any
 //! knowledge of what a query means.
 
-use super::engine::{Condition, Piece, Polars, RowSink, SqlEngine, Statement};
+use super::engine::{Part, Polars, RowSink, SqlEngine, Statement};
+use super::pieces::cut_texts;
 use super::findings::{self, Finding};
 use super::guard::{self, Guarded, TableSource, Tables};
 use super::header::{Header, Partition, QueryKind};
@@ -17,15 +18,13 @@ use crate::error::{Error, Result};
 use crate::output::Cell;
 use crate::schema::{Column, EVENT_COLUMNS, Kind};
 use crate::table::columns::CHILD_TABLES;
-use crate::time::{DAY, days_from_civil};
+use crate::time::days_from_civil;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Events that one piece of a cut query has, about. Counting distinct resources takes up to 1.7 kB per row
 /// (measured), so this is some 200 MB.
 pub const PIECE_ROWS: u64 = 100_000;
-
-const HOUR: i64 = 3_600;
 
 /// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
 const TIME_KEYS: [&str; 8] =
@@ -40,20 +39,23 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Rows of a piece, about; see [`PIECE_ROWS`].
     pub piece_rows: u64,
+    /// Where intermediate results lie; `None` for the system's folder for temporary files. They can be as large as the
+    /// case.
+    pub scratch: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { home_accounts: Vec::new(), overrides: Overrides::default(), piece_rows: PIECE_ROWS }
+        Settings { home_accounts: Vec::new(), overrides: Overrides::default(), piece_rows: PIECE_ROWS, scratch: None }
     }
 }
 
 /// A file of the events table and its day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct EventFile {
+pub(super) struct EventFile {
     /// Days since 1970-01-01 UTC; `None` when the folder's name is no `date=YYYY-MM-DD`.
-    day: Option<i64>,
-    path: PathBuf,
+    pub(super) day: Option<i64>,
+    pub(super) path: PathBuf,
 }
 
 /// A statement that passed the guard, with all it needs to run.
@@ -82,13 +84,15 @@ pub struct BuiltView {
 
 /// A case open for queries.
 pub struct Session {
-    engine: Polars,
-    settings: Settings,
-    events: Vec<EventFile>,
+    pub(super) engine: Polars,
+    pub(super) settings: Settings,
+    pub(super) events: Vec<EventFile>,
     tables: Tables,
     /// Where the tables came from, for explanations.
     sources: BTreeMap<String, TableSource>,
-    event_count: u64,
+    pub(super) event_count: u64,
+    /// Rows of the other tables, as far as somebody asked.
+    pub(super) row_counts: BTreeMap<String, u64>,
 }
 
 impl Session {
@@ -99,12 +103,13 @@ impl Session {
     pub fn open(case: &Path, settings: Settings) -> Result<Session> {
         let events = event_files(&case.join("events"))?;
         let mut session = Session {
-            engine: Polars::new(),
+            engine: Polars::new(settings.scratch.clone()),
             settings,
             events,
             tables: Tables::new([]),
             sources: BTreeMap::new(),
             event_count: 0,
+            row_counts: BTreeMap::new(),
         };
         let files: Vec<PathBuf> = session.events.iter().map(|file| file.path.clone()).collect();
         session.engine.register_files("events", &files, EVENT_COLUMNS)?;
@@ -144,6 +149,7 @@ impl Session {
     /// When it cannot be read.
     pub fn register(&mut self, name: &str, path: &Path) -> Result<()> {
         self.engine.register_files(name, &[path.to_path_buf()], &[])?;
+        self.row_counts.remove(name);
         self.add_table(name, TableSource::Parquet(path.display().to_string()));
         Ok(())
     }
@@ -176,7 +182,7 @@ impl Session {
     }
 
     /// A statement of keytrail's own.
-    fn own(&mut self, sql: &str) -> Result<Table> {
+    pub(super) fn own(&mut self, sql: &str) -> Result<Table> {
         self.engine.execute(&Statement { query: "keytrail", sql, lists: &BTreeSet::new() })
     }
 
@@ -275,11 +281,12 @@ impl Session {
 
     fn write_view(&mut self, view: &Prepared, path: &Path) -> Result<u64> {
         self.engine.register_rows("params", &Table::of_params(&view.params))?;
-        let pieces = self.pieces(view)?;
+        let cut = self.cut(view)?;
+        let pieces = cut.pieces;
         let first = view.guarded.order_by.first();
         let is_by_time = first.is_some_and(|key| !key.is_descending && TIME_KEYS.contains(&key.column.as_str()));
-        let by_principal = view.header.partition == Some(Partition::Principal);
-        let is_in_order = pieces.is_empty() || (is_by_time && !by_principal);
+        let cuts_time = matches!(view.header.partition, Some(Partition::Hour | Partition::Day));
+        let is_in_order = pieces.is_empty() || (is_by_time && cuts_time);
         if is_in_order {
             return self.engine.write_parquet(&statement(view), &pieces, path);
         }
@@ -312,13 +319,14 @@ impl Session {
             if is_text {
                 let counts = self.text_counts(table, &key.column)?;
                 // In descending order the pieces come from the end, so what stands first must be cut off last.
-                pieces = cut_texts(
-                    table,
-                    &key.column,
-                    counts,
-                    self.settings.piece_rows,
-                    key.is_nulls_first != key.is_descending,
-                );
+                let nulls_first = key.is_nulls_first != key.is_descending;
+                let limit = self.settings.piece_rows.max(1);
+                pieces = cut_texts(&key.column, counts, limit, nulls_first)
+                    .into_iter()
+                    .map(|condition| {
+                        vec![Part { table: table.to_owned(), files: Vec::new(), condition: Some(condition) }]
+                    })
+                    .collect();
                 if key.is_descending {
                     pieces.reverse();
                 }
@@ -337,7 +345,8 @@ impl Session {
     pub fn findings(&mut self, kind: QueryKind, rule: &Prepared) -> Result<Vec<Finding>> {
         self.engine.register_rows("params", &Table::of_params(&rule.params))?;
         let mut whole = Table::default();
-        let pieces = self.pieces(rule)?;
+        let cut = self.cut(rule)?;
+        let pieces = cut.pieces;
         if pieces.is_empty() {
             whole = self.engine.execute(&statement(rule))?;
         }
@@ -374,121 +383,17 @@ impl Session {
         (all, faults)
     }
 
-    /// The pieces a query runs on; none when it runs on everything at once.
-    fn pieces(&mut self, query: &Prepared) -> Result<Vec<Piece>> {
-        let limit = self.settings.piece_rows.max(1);
-        if self.event_count <= limit || !query.guarded.tables.contains("events") {
-            return Ok(Vec::new());
-        }
-        match query.header.partition {
-            None => Ok(Vec::new()),
-            Some(Partition::Principal) => {
-                let counts = self.text_counts("events", "principal")?;
-                Ok(cut_texts("events", "principal", counts, limit, true))
-            }
-            Some(Partition::Hour) => self.epoch_pieces(HOUR, limit),
-            Some(Partition::Day) => self.epoch_pieces(DAY, limit),
-        }
-    }
-
-    fn epoch_pieces(&mut self, width: i64, limit: u64) -> Result<Vec<Piece>> {
-        let sql = format!(
-            "SELECT event_epoch - (event_epoch % {width}) AS bucket, CAST(COUNT(*) AS BIGINT) AS n FROM events \
-             GROUP BY event_epoch - (event_epoch % {width}) ORDER BY bucket"
-        );
-        let rows = self.own(&sql)?.rows;
-        let counts: Vec<(i64, u64)> = rows
-            .iter()
-            .filter_map(|row| match (row.first(), integer(row.get(1))) {
-                (Some(Cell::Integer(bucket)), Some(count)) => Some((*bucket, count)),
-                _ => None,
-            })
-            .collect();
-        let pieces = cut_epochs(&counts, width, limit).into_iter().map(|(from, to)| {
-            let days = from.div_euclid(DAY)..=(to - 1).div_euclid(DAY);
-            let is_near = |file: &&EventFile| file.day.is_none_or(|day| days.contains(&day));
-            let files = self.events.iter().filter(is_near).map(|file| file.path.clone()).collect();
-            Piece { table: "events".to_owned(), files, condition: Condition::Epochs { from, to } }
-        });
-        Ok(pieces.collect())
-    }
-
-    /// How often each value of a text column stands in a table, in the order of the values.
-    fn text_counts(&mut self, table: &str, column: &str) -> Result<Vec<(Option<String>, u64)>> {
-        let sql = format!(
-            "SELECT {column}, CAST(COUNT(*) AS BIGINT) AS n FROM {table} GROUP BY {column} ORDER BY {column} NULLS FIRST"
-        );
-        let rows = self.own(&sql)?.rows;
-        let counts = rows.into_iter().map(|row| {
-            let count = integer(row.get(1)).unwrap_or(0);
-            match row.into_iter().next() {
-                Some(Cell::Text(text)) => (Some(text.into_owned()), count),
-                _ => (None, count),
-            }
-        });
-        Ok(counts.collect())
-    }
 }
 
 fn statement(query: &Prepared) -> Statement<'_> {
     Statement { query: &query.id, sql: &query.guarded.sql, lists: &query.guarded.lists }
 }
 
-fn integer(cell: Option<&Cell<'_>>) -> Option<u64> {
+pub(super) fn integer(cell: Option<&Cell<'_>>) -> Option<u64> {
     match cell {
         Some(Cell::Integer(value)) => u64::try_from(*value).ok(),
         _ => None,
     }
-}
-
-/// Stretches `[from, to)` of whole buckets with at most `limit` rows each, or one bucket when that has more. `counts` are
-/// rows per bucket, in order.
-fn cut_epochs(counts: &[(i64, u64)], width: i64, limit: u64) -> Vec<(i64, i64)> {
-    let mut stretches: Vec<(i64, i64)> = Vec::new();
-    let mut rows = 0;
-    for (bucket, count) in counts {
-        match stretches.last_mut() {
-            Some((_, to)) if rows + count <= limit => {
-                rows += count;
-                *to = bucket + width;
-            }
-            _ => {
-                rows = *count;
-                stretches.push((*bucket, bucket + width));
-            }
-        }
-    }
-    stretches
-}
-
-/// Ranges of a text column with at most `limit` rows each, or one value when that has more. `counts` are rows per value, in
-/// order. The rows with NULL belong to the first or to the last range.
-fn cut_texts(
-    table: &str,
-    column: &str,
-    counts: Vec<(Option<String>, u64)>,
-    limit: u64,
-    nulls_first: bool,
-) -> Vec<Piece> {
-    let mut starts: Vec<Option<String>> = vec![None];
-    let mut rows = 0;
-    for (value, count) in counts {
-        let Some(value) = value else { continue };
-        if rows > 0 && rows + count > limit {
-            starts.push(Some(value));
-            rows = 0;
-        }
-        rows += count;
-    }
-    let last = starts.len() - 1;
-    let ends = starts.iter().skip(1).cloned().chain([None]);
-    let ranges = starts.iter().cloned().zip(ends).enumerate();
-    let pieces = ranges.map(|(i, (from, to))| {
-        let has_nulls = if nulls_first { i == 0 } else { i == last };
-        let condition = Condition::Texts { column: column.to_owned(), from, to, has_nulls };
-        Piece { table: table.to_owned(), files: Vec::new(), condition }
-    });
-    pieces.collect()
 }
 
 fn event_files(folder: &Path) -> Result<Vec<EventFile>> {

@@ -9,6 +9,7 @@
 -- blind-spots: With S3 Bucket Keys one data key seals many objects, and one data key can seal any amount. A burst that
 --   fills more than half of a principal's active hours becomes its baseline. The score is that of clock hours.
 -- reads: events, repeated_copies, use_hours, baselines, keys
+-- partition: principal
 -- params: min_count = 100, window_seconds = 600, min_score = 6.0, young_days = 7
 WITH key_hours AS (
   SELECT

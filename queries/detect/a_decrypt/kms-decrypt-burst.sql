@@ -11,6 +11,7 @@
 -- blind-spots: With S3 Bucket Keys one Decrypt opens many objects, so the volume hides. A burst that fills more than
 --   half of a principal's active hours becomes its baseline. Median and deviation include the burst itself.
 -- reads: events, repeated_copies, reveal_slots, principals
+-- partition: principal
 -- params: min_count = 50, min_score = 6.0, window_seconds = 3600, min_active_hours = 24, min_active_days = 7,
 --   no_baseline_count = 200, no_baseline_seconds = 600, new_principal_days = 7
 WITH slots AS (

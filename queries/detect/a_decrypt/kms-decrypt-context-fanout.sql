@@ -10,6 +10,7 @@
 -- blind-spots: Calls without an encryption context count only by key. With S3 Bucket Keys the context names the
 --   bucket, not the object. Disks that EC2 attaches for the principal are opened by EC2's infrastructure role.
 -- reads: events, repeated_copies, reveal_slots
+-- partition: principal
 -- params: secret_count = 15, secret_seconds = 600, parameter_count = 25, parameter_seconds = 3600, object_count =
 --   300, object_seconds = 600, disk_count = 5, disk_seconds = 3600, key_count = 5, key_seconds = 600
 WITH kind_slots AS (
@@ -37,7 +38,7 @@ WITH kind_slots AS (
   FROM reveal_slots AS e
   WHERE e.operation NOT LIKE 'GenerateDataKey%'
     AND e.key_count > 0
-), limits AS (
+), slot_limits AS (
   SELECT
     l.principal,
     l.kind,
@@ -60,6 +61,17 @@ WITH kind_slots AS (
   FROM kind_slots AS l
   CROSS JOIN params AS p
   WHERE l.principal NOT LIKE '%/aws:ec2-infrastructure%'
+), able_principals AS (
+  -- A window touches at most window_seconds / 600 + 1 slots: where even the fullest slot in all of them is too little, no
+  -- window can be full. This leaves out nearly all principals at once.
+  SELECT k.principal AS able_principal, k.kind AS able_kind
+  FROM slot_limits AS k
+  GROUP BY k.principal, k.kind
+  HAVING MAX(k.n) * (MAX(k.window_seconds) + 600) >= MAX(k.needed) * 600
+), limits AS (
+  SELECT s.principal, s.kind, s.slot_epoch, s.n, s.needed, s.window_seconds
+  FROM slot_limits AS s
+  SEMI JOIN able_principals AS t ON t.able_principal = s.principal AND t.able_kind = s.kind
 ), slot_steps AS (
   -- First by slots of ten minutes, as an upper bound, so that only what can hold a spree is looked at by the second.
   SELECT i.principal, i.kind, i.slot_epoch AS step_epoch, i.needed, i.window_seconds, i.n AS change, i.n AS started

@@ -6,11 +6,14 @@
 --   set of names that only one other principal had used. Who holds the permission but not the application often does
 --   not know its context.
 -- false-positives: Application upgrades, other SDKs, a second application that begins to share the key. Calls through
---   services are left out, because the service writes their context, and so are keys whose names change all the time.
+--   services are left out, because the service writes their context, and so are keys whose names change all the time, and
+--   a set of names that spreads evenly over the time of the key's use, or of the principal's (on 5 days, no pause of more
+--   than two fifths of that time or 5 times the mean pause).
 -- blind-spots: The values of a context are not compared, only their names. Two new sets of names within 50 calls of each
---   other: the second is no break of a habit any more.
+--   other: the second is no break of a habit any more. A set that begins early and goes on evenly.
 -- reads: context_days
--- params: min_uses = 50
+-- partition: key
+-- params: min_uses = 50, even_days = 5, even_share = 0.4, even_pause = 5
 WITH set_days AS (
   SELECT
     COALESCE(c.principal, 'an unnamed principal') AS who,
@@ -79,10 +82,52 @@ WITH set_days AS (
   SELECT m.break_key AS usual_key, m.break_subject AS usual_subject, m.break_day AS usual_day, m.known_set AS usual_set
   FROM known_sets AS m
   WHERE m.set_no = 1
+), subject_spans AS (
+  SELECT
+    sp.key_arn AS span_key,
+    sp.subject AS span_subject,
+    MIN(sp.day_epoch) AS first_day,
+    MAX(sp.day_epoch) AS last_day
+  FROM day_sums AS sp
+  SEMI JOIN breaks AS sb ON sb.break_key = sp.key_arn AND sb.break_subject = sp.subject
+  GROUP BY sp.key_arn, sp.subject
+), pauses AS (
+  SELECT
+    pa.key_arn, pa.subject, pa.context_keys, pa.day_epoch,
+    LAG(pa.day_epoch) OVER (PARTITION BY pa.key_arn, pa.subject, pa.context_keys ORDER BY pa.day_epoch) AS day_before
+  FROM subject_days AS pa
+  SEMI JOIN breaks AS pb ON pb.break_key = pa.key_arn AND pb.break_subject = pa.subject
+), set_pauses AS (
+  SELECT
+    ps.key_arn, ps.subject, ps.context_keys,
+    CAST(COUNT(*) AS BIGINT) AS day_count,
+    MIN(ps.day_epoch) AS set_begin,
+    MAX(ps.day_epoch) AS set_end,
+    COALESCE(MAX(ps.day_epoch - ps.day_before), 0) AS inner_pause
+  FROM pauses AS ps
+  GROUP BY ps.key_arn, ps.subject, ps.context_keys
+), longest_pauses AS (
+  -- The longest pause may be the one before the first day or the one after the last.
+  SELECT
+    lp.key_arn, lp.subject, lp.context_keys, lp.day_count, ss.last_day - ss.first_day AS span_seconds,
+    CASE WHEN lp.set_begin - ss.first_day >= lp.inner_pause AND lp.set_begin - ss.first_day >= ss.last_day - lp.set_end
+         THEN lp.set_begin - ss.first_day
+         WHEN ss.last_day - lp.set_end >= lp.inner_pause THEN ss.last_day - lp.set_end
+         ELSE lp.inner_pause END AS longest_pause
+  FROM set_pauses AS lp
+  JOIN subject_spans AS ss ON ss.span_key = lp.key_arn AND ss.span_subject = lp.subject
+), even_sets AS (
+  SELECT ev.key_arn AS even_key, ev.subject AS even_subject, ev.context_keys AS even_set
+  FROM longest_pauses AS ev
+  CROSS JOIN params AS pe
+  WHERE ev.day_count >= pe.even_days
+    AND ev.longest_pause <= pe.even_share * ev.span_seconds
+    AND ev.longest_pause * (ev.day_count + 1) <= pe.even_pause * ev.span_seconds
 ), broken_sets AS (
   SELECT n.break_key, n.break_subject, n.break_day, n.habit_n, o.context_keys AS new_set
   FROM breaks AS n
   JOIN beginnings AS o ON o.key_arn = n.break_key AND o.subject = n.break_subject AND o.begin_day = n.break_day
+  ANTI JOIN even_sets AS es ON es.even_key = o.key_arn AND es.even_subject = o.subject AND es.even_set = o.context_keys
 ), set_users AS (
   SELECT
     q.key_arn AS owned_key,

@@ -4,7 +4,7 @@
 -- description: A principal used a key that it had not used in the training period (the first 14 days of the evidence, or
 --   its first half when that is shorter), or woke up a key that nobody had used for 90 days. Stolen permissions show
 --   first as such a meeting. All keys that one principal met on one day are one finding: low, medium when a call was
---   direct, high when such a key protects secrets, parameters or logs.
+--   direct, high when a key of them protects secrets, parameters or logs, whether the call was direct or not.
 -- false-positives: New duties of a role, yearly jobs. Left out are new deployments (the key was made in the evidence and
 --   our principal first appeared within a week of that), services' own principals, service-linked roles and EC2's
 --   infrastructure role.
@@ -104,7 +104,8 @@ WITH half_evidence AS (
   SELECT
     x.principal, x.key_arn, x.day_epoch, x.account_id, x.region, x.first_time, x.last_time, x.use_count, x.reveal_count,
     x.direct_count, x.via, x.event_id, x.source_ip,
-    CAST(ROW_NUMBER() OVER (PARTITION BY x.key_arn, x.day_epoch ORDER BY x.first_epoch, x.event_id, x.principal) AS BIGINT) AS waking_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY x.key_arn, x.day_epoch
+                            ORDER BY x.first_epoch, x.event_id, x.principal) AS BIGINT) AS waking_no
   FROM wakings AS x
 ), candidates AS (
   SELECT o.principal, o.key_arn, o.day_epoch, o.account_id, o.region, o.first_time, o.last_time, o.use_count, o.reveal_count,
@@ -149,7 +150,6 @@ WITH half_evidence AS (
   SELECT
     p.principal, p.day_epoch, p.key_arn, p.account_id, p.region, p.first_time, p.last_time, p.use_count, p.reveal_count,
     p.direct_count, p.via, p.event_id, p.source_ip, p.is_new, p.is_woken, l.sensitive_class,
-    CASE WHEN l.sensitive_key IS NOT NULL AND p.direct_count > 0 THEN 1 ELSE 0 END AS is_serious,
     CAST(ROW_NUMBER() OVER (PARTITION BY p.principal, p.day_epoch ORDER BY p.key_arn) AS BIGINT) AS meeting_no
   FROM meetings AS p
   LEFT JOIN sensitive_keys AS l ON l.sensitive_key = p.key_arn
@@ -170,7 +170,6 @@ WITH half_evidence AS (
     CAST(COUNT(*) AS BIGINT) AS key_count,
     CAST(SUM(o.is_woken) AS BIGINT) AS woken_count,
     CAST(SUM(o.is_new) AS BIGINT) AS new_count,
-    MAX(o.is_serious) AS is_serious,
     CAST(SUM(o.use_count) AS BIGINT) AS event_count,
     CAST(SUM(o.reveal_count) AS BIGINT) AS reveal_count,
     CAST(SUM(o.direct_count) AS BIGINT) AS direct_count,
@@ -187,7 +186,7 @@ SELECT
   d.principal,
   CASE WHEN d.source_ip_count = 1 THEN d.source_ip END AS source_ip,
   d.event_count,
-  CASE WHEN d.is_serious = 1 THEN 'high' WHEN d.direct_count > 0 THEN 'medium' ELSE 'low' END AS severity,
+  CASE WHEN d.sensitive_class IS NOT NULL THEN 'high' WHEN d.direct_count > 0 THEN 'medium' ELSE 'low' END AS severity,
   d.principal || ' used ' || d.first_key
     || CASE WHEN d.key_count > 1 THEN ' and other keys (' || CAST(d.key_count AS STRING) || ' in all)' ELSE '' END
     || CASE WHEN d.new_count > 0 THEN ' for the first time' ELSE '' END
@@ -195,7 +194,7 @@ SELECT
             ELSE '' END
     || ': calls ' || CAST(d.event_count AS STRING) || ', of which ' || CAST(d.reveal_count AS STRING) || ' gave plaintext and '
     || CAST(d.direct_count AS STRING) || ' were direct'
-    || CASE WHEN d.sensitive_class IS NULL THEN '' ELSE '; the keys protect ' || d.sensitive_class || ' data' END || '.' AS summary,
+    || COALESCE('; the keys protect ' || d.sensitive_class || ' data', '') || '.' AS summary,
   d.event_ids,
   CASE WHEN d.new_count = 0 THEN 'dormant_key' WHEN d.woken_count = 0 THEN 'new_pair' ELSE 'both' END AS reason,
   d.key_count,

@@ -5,8 +5,10 @@
 --   principal retire it. A grant never expires, does not show in the key policy, and outlives the credential that
 --   made it. Critical when it allows opening data, minting data keys or passing on more grants.
 -- false-positives: Auto Scaling and EBS across accounts (the grantee is then a service-linked role, and the finding
---   is high at most), backup vendors, marketplace products. Grants to AWS services are left out. Name further
---   accounts with --home-account.
+--   is high at most), backup vendors, marketplace products. Medium is a grant that EC2 made for a principal of the
+--   grantee's account and that is bound to a volume or snapshot, as when a shared snapshot is put to use: the rule
+--   kms-grant-created-by-external-caller has it as high. Grants to AWS services are left out. Name further accounts
+--   with --home-account.
 -- blind-spots: Grants made before the evidence begins. A grantee given as a bare unique id names no account.
 -- reads: events, repeated_copies
 WITH made_grants AS (
@@ -20,6 +22,7 @@ WITH made_grants AS (
     e.key_arn,
     e.key_account_id,
     e.principal,
+    e.principal_account_id,
     e.via,
     e.source_ip,
     e.grantee_principal,
@@ -49,6 +52,9 @@ WITH made_grants AS (
     g.grant_constraint,
     CASE WHEN g.grantee_account_id IS NOT NULL AND x.grantee_home_id IS NULL THEN 1 ELSE 0 END AS is_grantee_outside,
     CASE WHEN g.grantee_principal LIKE '%:role/aws-service-role/%' THEN 1 ELSE 0 END AS is_service_role,
+    CASE WHEN g.via IS NOT NULL
+          AND g.principal_account_id = g.grantee_account_id
+          AND g.grant_constraint LIKE '%"aws:ebs:id"%' THEN 1 ELSE 0 END AS is_taken_up,
     CASE WHEN ',' || g.grant_operations || ',' LIKE '%,Decrypt,%'
            OR ',' || g.grant_operations || ',' LIKE '%,GenerateDataKey,%'
            OR ',' || g.grant_operations || ',' LIKE '%,ReEncryptFrom,%'
@@ -81,7 +87,8 @@ SELECT
   o.principal,
   o.source_ip,
   n.event_count,
-  CASE WHEN o.is_dangerous = 1 AND o.is_grantee_outside = 1 AND o.is_service_role = 0 THEN 'critical'
+  CASE WHEN o.is_taken_up = 1 AND o.is_grantee_outside = 1 THEN 'medium'
+       WHEN o.is_dangerous = 1 AND o.is_grantee_outside = 1 AND o.is_service_role = 0 THEN 'critical'
        ELSE 'high' END AS severity,
   COALESCE(o.principal, 'An unnamed principal') || ' granted '
     || COALESCE(o.grant_operations, 'unknown operations') || ' on ' || COALESCE(o.key_arn, 'an unnamed key') || ' to '

@@ -10,7 +10,8 @@
 --   to the new one; a new key's end counts only when data or an alias had come to it from a key that another principal
 --   made, which leaves out test keys and environments that are made and removed.
 -- blind-spots: Encryption under outside keys with outside credentials. Deleted snapshots and object versions are no KMS
---   events. Services that cache data keys show little encryption.
+--   events. Services that cache data keys make few calls, so that 3 calls that encrypt are enough: not their number, but
+--   the tie to an older key and the blow are what makes a chain.
 -- reads: admin_events, pairs, use_hours, exposure, aliases, keys
 -- params: chain_days = 7, write_count = 3, active_days = 30, learn_hours = 24
 WITH home AS (

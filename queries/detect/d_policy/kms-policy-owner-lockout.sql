@@ -3,11 +3,13 @@
 -- attack: T1531, T1486
 -- description: A key policy was set under which nobody in the owner's account may change the policy any more, or only
 --   the session that set it, which ends. PutKeyPolicy cannot be called from another account, so the owner cannot repair
---   it: whoever the policy names holds the key. What the owner tried in vain afterwards is counted.
+--   it: whoever the policy names holds the key. What was refused on the key afterwards, other than use and reading, is
+--   counted.
 -- false-positives: Designs that leave a key to a delegated administrator. A policy that still allows PutKeyPolicy to
 --   somebody of the owner's account is left out, and so is a call that KMS refused.
 -- blind-spots: A policy set before the evidence begins, or left out of the record. An allowed role that no longer
---   exists, and what IAM policies or service control policies deny, are not seen.
+--   exists, and what IAM policies or service control policies deny, are not seen. A refusal that names the alias and
+--   not the key is not counted.
 -- reads: policies, failed_calls
 WITH lockouts AS (
   SELECT
@@ -39,7 +41,7 @@ WITH lockouts AS (
   WHERE f.event_epoch >= k.event_epoch
     AND f.event_epoch < COALESCE(u.lifted_epoch, 9999999999)
     AND f.outcome = 'denied'
-    AND f.action_class IN ('policy', 'lifecycle')
+    AND f.action_class NOT IN ('crypto', 'read')
   GROUP BY k.event_id
 )
 SELECT
@@ -58,7 +60,8 @@ SELECT
     || COALESCE('; other accounts it names: ' || v.external_accounts, '')
     || COALESCE('; refused attempts of administration since: ' || CAST(a.attempt_count AS STRING), '')
     || CASE WHEN t.lifted_epoch IS NULL THEN '; no later policy in the evidence lifts it.'
-            ELSE '; a later policy lifted it after ' || CAST(t.lifted_epoch - v.event_epoch AS STRING) || ' seconds.' END AS summary,
+            ELSE '; a later policy lifted it after ' || CAST(t.lifted_epoch - v.event_epoch AS STRING) || ' seconds.'
+       END AS summary,
   v.event_id AS event_ids,
   v.action,
   v.bypasses_lockout,

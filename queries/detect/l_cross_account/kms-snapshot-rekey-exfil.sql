@@ -2,14 +2,16 @@
 -- severity: high
 -- attack: T1537, T1578.001
 -- description: A snapshot, database snapshot or image was shared with an outside account or with everybody, and the same
---   principal had in the day before copied one under a named key, written snapshot data keys, or opened a key to an
---   outside account by policy or grant. A snapshot under the default AWS key cannot be shared, so whoever wants the data
---   out must take this step. The finding also tells when the other account then made a grant on one of our keys, which is
---   how a shared snapshot is taken up. One finding per principal and account shared with.
+--   principal had in the day before copied one under a named key, written snapshot data keys, or opened a key of
+--   disks or databases to an outside account by policy or grant. Which keys are such, their encryption contexts and
+--   the copies tell; where no step concerns such a key, the last opening of any key counts. A snapshot under the
+--   default AWS key cannot be shared, so whoever wants the data out must take this step. The finding also tells when
+--   the other account then made a grant on one of our keys, which is how a shared snapshot is taken up. One finding
+--   per principal and account shared with.
 -- false-positives: Golden images and database copies for customers. Shares with home accounts are left out, and so are
 --   shares without a change of keys that nobody took up.
 -- blind-spots: Of the accounts that one call shares with, the first three are looked at. A key changed more than a day
---   before, or by another principal.
+--   before, or by another principal. Whether a key of disks is the shared snapshot's own is not seen.
 -- reads: admin_events, use_hours, policy_entries
 -- params: window_hours = 24
 WITH share_calls AS (
@@ -60,50 +62,89 @@ WITH share_calls AS (
   WHERE x.effect = 'Allow'
     AND x.key_arn IS NOT NULL
     AND x.principal_account_id IS NOT NULL
-), steps AS (
+), copies AS (
   SELECT
-    k.event_id AS step_id, k.event_time AS step_time, k.event_epoch AS step_epoch, k.principal AS step_principal,
-    'copied under a named key' AS step, CAST(NULL AS STRING) AS step_key
+    k.event_id, k.event_time, k.event_epoch, k.principal,
+    COALESCE(
+      NULLIF(SPLIT_PART(SPLIT_PART(REPLACE(k.request_parameters, '": ', '":'), 'kmsKeyId":"', 2), '"', 1), ''),
+      NULLIF(SPLIT_PART(SPLIT_PART(REPLACE(k.request_parameters, '": ', '":'), 'KmsKeyId":"', 2), '"', 1), '')) AS named_key
   FROM admin_events AS k
   WHERE k.is_ok
     AND k.event_name IN ('CopySnapshot', 'CopyDBSnapshot', 'CopyDBClusterSnapshot', 'CopyImage')
     AND (k.request_parameters LIKE '%kmsKeyId":%' OR k.request_parameters LIKE '%KmsKeyId":%')
+), disk_keys AS (
+  SELECT SPLIT_PART(dk.key_arn, '/', 2) AS disk_key_id
+  FROM use_hours AS dk
+  WHERE dk.data_class IN ('ebs_volume', 'ebs_snapshot', 'rds')
+  UNION
+  SELECT CASE WHEN cp.named_key LIKE '%/%' THEN SPLIT_PART(cp.named_key, '/', 2) ELSE cp.named_key END AS disk_key_id
+  FROM copies AS cp
+  WHERE cp.named_key IS NOT NULL
+), steps AS (
+  SELECT
+    cy.event_id AS step_id, cy.event_time AS step_time, cy.event_epoch AS step_epoch, cy.principal AS step_principal,
+    'copied under a named key' AS step, CASE WHEN cy.named_key LIKE 'arn:%:key/%' THEN cy.named_key END AS step_key,
+    1 AS is_certain
+  FROM copies AS cy
   UNION ALL
   SELECT
     u.event_id AS step_id, u.first_time AS step_time, u.first_epoch AS step_epoch, u.principal AS step_principal,
-    'wrote snapshot data keys' AS step, u.key_arn AS step_key
+    'wrote snapshot data keys' AS step, u.key_arn AS step_key, 1 AS is_certain
   FROM use_hours AS u
   WHERE u.data_class = 'ebs_snapshot'
     AND u.operation IN ('GenerateDataKeyWithoutPlaintext', 'ReEncrypt')
   UNION ALL
   SELECT
     q.event_id AS step_id, q.event_time AS step_time, q.event_epoch AS step_epoch, q.principal AS step_principal,
-    'opened a key by policy' AS step, q.key_arn AS step_key
+    'opened a key by policy' AS step, q.key_arn AS step_key, 0 AS is_certain
   FROM admin_events AS q
   JOIN outside_policies AS o ON o.outside_id = q.event_id
   WHERE q.is_ok
   UNION ALL
   SELECT
     g.event_id AS step_id, g.event_time AS step_time, g.event_epoch AS step_epoch, g.principal AS step_principal,
-    'opened a key by grant' AS step, g.key_arn AS step_key
+    'opened a key by grant' AS step, g.key_arn AS step_key, 0 AS is_certain
   FROM admin_events AS g
   ANTI JOIN home_accounts AS z ON z.account_id = g.grantee_account_id
   WHERE g.event_name = 'CreateGrant'
     AND g.is_ok
     AND g.grantee_account_id IS NOT NULL
     AND NOT COALESCE(g.is_service_grant, FALSE)
-), prepared AS (
+), step_keys AS (
+  SELECT sk.step_id, sk.step_time, sk.step_epoch, sk.step_principal, sk.step, sk.step_key, sk.is_certain,
+    SPLIT_PART(sk.step_key, '/', 2) AS step_key_id
+  FROM steps AS sk
+), judged_steps AS (
   SELECT
-    s.principal AS p_principal, s.target AS p_target, s.event_id AS p_share, w.step_id, w.step_time, w.step, w.step_key
+    js.step_id, js.step_time, js.step_epoch, js.step_principal, js.step, js.step_key,
+    CASE WHEN js.is_certain = 1 OR ds.disk_key_id IS NOT NULL THEN 0 ELSE 1 END AS is_loose
+  FROM step_keys AS js
+  LEFT JOIN disk_keys AS ds ON ds.disk_key_id = js.step_key_id
+), share_steps AS (
+  SELECT
+    s.principal AS p_principal, s.target AS p_target, s.event_id AS p_share,
+    w.step_id, w.step_time, w.step, w.step_key, w.is_loose,
+    s.event_epoch - w.step_epoch AS age
   FROM shares AS s
-  JOIN steps AS w ON w.step_principal = s.principal
+  JOIN judged_steps AS w ON w.step_principal = s.principal
   CROSS JOIN params AS p
   WHERE w.step_epoch <= s.event_epoch
     AND w.step_epoch >= s.event_epoch - p.window_hours * 3600
+), near_steps AS (
+  SELECT
+    sp.p_principal, sp.p_target, sp.p_share, sp.step_id, sp.step_time, sp.step, sp.step_key, sp.is_loose,
+    CAST(ROW_NUMBER() OVER (PARTITION BY sp.p_share, sp.p_target ORDER BY sp.is_loose, sp.age, sp.step_id) AS BIGINT) AS near_no
+  FROM share_steps AS sp
+), prepared AS (
+  SELECT ne.p_principal, ne.p_target, ne.p_share, ne.step_id, ne.step_time, ne.step, ne.step_key
+  FROM near_steps AS ne
+  WHERE ne.is_loose = 0
+     OR ne.near_no = 1
 ), foreign_grants AS (
   SELECT
     n.event_id AS grant_event_id, n.event_time AS grant_time, n.event_epoch AS grant_epoch, n.key_arn AS grant_key,
-    n.principal_account_id AS grant_account
+    n.principal_account_id AS grant_account, SPLIT_PART(n.key_arn, '/', 2) AS grant_key_id,
+    CASE WHEN n.grant_constraint LIKE '%"aws:ebs:id"%' OR n.grant_constraint LIKE '%"aws:rds:%' THEN 1 ELSE 0 END AS is_disk_grant
   FROM admin_events AS n
   SEMI JOIN home_accounts AS m ON m.account_id = n.key_account_id
   WHERE n.event_name = 'CreateGrant'
@@ -115,11 +156,14 @@ WITH share_calls AS (
     v.principal AS t_principal, v.target AS t_target, v.event_id AS t_share, fg.grant_event_id, fg.grant_time, fg.grant_key
   FROM shares AS v
   JOIN foreign_grants AS fg ON fg.grant_account = v.target
+  LEFT JOIN disk_keys AS dg ON dg.disk_key_id = fg.grant_key_id
   CROSS JOIN params AS r
-  WHERE fg.grant_epoch >= v.event_epoch
+  WHERE (fg.is_disk_grant = 1 OR dg.disk_key_id IS NOT NULL)
+    AND fg.grant_epoch >= v.event_epoch
     AND fg.grant_epoch <= v.event_epoch + r.window_hours * 3600
 ), proofs AS (
-  SELECT pa.p_principal AS principal, pa.p_target AS target, pa.p_share AS share_id, pa.step_id AS proof_id, pa.step_time AS proof_time,
+  SELECT pa.p_principal AS principal, pa.p_target AS target, pa.p_share AS share_id, pa.step_id AS proof_id,
+    pa.step_time AS proof_time,
     pa.step, pa.step_key AS proof_key
   FROM prepared AS pa
   UNION
@@ -140,7 +184,8 @@ WITH share_calls AS (
 ), numbered_members AS (
   SELECT
     mm.principal, mm.target, mm.member_id, mm.member_time, mm.step, mm.member_key,
-    CAST(ROW_NUMBER() OVER (PARTITION BY mm.principal, mm.target ORDER BY mm.member_time, mm.member_id, mm.step) AS BIGINT) AS member_no
+    CAST(ROW_NUMBER() OVER (PARTITION BY mm.principal, mm.target
+                            ORDER BY mm.member_time, mm.member_id, mm.step) AS BIGINT) AS member_no
   FROM members AS mm
 ), cases AS (
   SELECT
@@ -184,11 +229,11 @@ SELECT
   s.source_ip,
   c.event_count,
   'high' AS severity,
-  c.principal || ' shared ' || s.snapshot || CASE WHEN s.share_count > 1 THEN ' and others (shares: ' || CAST(s.share_count AS STRING) || ')'
-    ELSE '' END
+  c.principal || ' shared ' || s.snapshot
+    || CASE WHEN s.share_count > 1 THEN ' and others (shares: ' || CAST(s.share_count AS STRING) || ')' ELSE '' END
     || CASE WHEN c.target = 'all' THEN ' with everybody' ELSE ' with the outside account ' || c.target END
     || CASE WHEN c.step_count > 0 THEN ', having ' || COALESCE(c.first_step, 'changed keys') || ' within the day before (steps: '
-      || CAST(c.step_count AS STRING) || ')' ELSE '' END
+      || CAST(c.step_count AS STRING) || COALESCE(', key: ' || c.key_arn, '') || ')' ELSE '' END
     || CASE WHEN c.taken_count > 0 THEN '; that account then made grants on our keys: ' || CAST(c.taken_count AS STRING) || '.'
             ELSE '.' END AS summary,
   l.event_ids,

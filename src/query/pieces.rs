@@ -1,0 +1,278 @@
+//! Where a query is cut, so that its memory does not grow with the case.
+//!
+//! In: a query whose header says how it may be cut, and the numbers of rows of the tables it reads. Out: the pieces it runs
+//! on, one after the other: stretches of time, or ranges of principals or keys, each with about as many rows as fit into
+//! the memory of one piece. Every table that has the column is cut the same way. A piece can be larger when one hour, or
+//! one principal, has more rows than that. Results do not depend on where the cuts fall, which tests hold.
+
+use super::engine::{Condition, Part, Piece, ScratchFolder, SqlEngine};
+use super::header::Partition;
+use super::run::{Prepared, Session, integer};
+use super::shuffle::Deal;
+use crate::error::Result;
+use crate::output::Cell;
+use crate::schema::EVENT_COLUMNS;
+use crate::time::DAY;
+
+const HOUR: i64 = 3_600;
+
+/// Rows of other tables than `events` that one piece may have for each row of `events`: theirs are shorter.
+const OTHER_ROWS: u64 = 4;
+
+/// With more pieces than this between principals or keys, the events are dealt out to files once instead of being read
+/// anew for each piece.
+const MANY_PIECES: usize = 12;
+
+/// The columns that tell a row's time, the finest first.
+const TIME_COLUMNS: [&str; 4] = ["event_epoch", "slot_epoch", "hour_epoch", "day_epoch"];
+
+/// How a query runs: no pieces means at once.
+#[derive(Default)]
+pub(super) struct Cut {
+    pub(super) pieces: Vec<Piece>,
+    /// Holds the rows that were dealt out, while the pieces run.
+    _dealt: Option<ScratchFolder>,
+}
+
+/// A table that is cut, and the column it is cut by.
+struct Table {
+    name: String,
+    column: &'static str,
+    rows: u64,
+}
+
+impl Table {
+    fn limit(&self, piece_rows: u64) -> u64 {
+        if self.name == "events" { piece_rows } else { piece_rows * OTHER_ROWS }
+    }
+
+    fn part(&self, condition: Condition) -> Part {
+        Part { table: self.name.clone(), files: Vec::new(), condition: Some(condition) }
+    }
+}
+
+impl Session {
+    /// The pieces a query runs on; none when it runs on everything at once.
+    pub(super) fn cut(&mut self, query: &Prepared) -> Result<Cut> {
+        let Some(partition) = query.header.partition else { return Ok(Cut::default()) };
+        let tables = self.tables_to_cut(query, partition)?;
+        let piece_rows = self.settings.piece_rows.max(1);
+        let largest = tables.iter().max_by_key(|table| (table.rows / table.limit(piece_rows), table.name == "events"));
+        let Some(largest) = largest else { return Ok(Cut::default()) };
+        let limit = largest.limit(piece_rows);
+        if largest.rows <= limit {
+            return Ok(Cut::default());
+        }
+        match partition {
+            Partition::Hour => self.cut_by_time(&tables, largest, HOUR, limit),
+            Partition::Day => self.cut_by_time(&tables, largest, DAY, limit),
+            Partition::Principal | Partition::Key => self.cut_by_text(query, &tables, largest, limit),
+        }
+    }
+
+    /// The tables that the query names and that have the column, with their rows.
+    fn tables_to_cut(&mut self, query: &Prepared, partition: Partition) -> Result<Vec<Table>> {
+        let wanted: &[&'static str] = match partition {
+            Partition::Hour => &TIME_COLUMNS[..3],
+            Partition::Day => &TIME_COLUMNS,
+            Partition::Principal => &["principal"],
+            Partition::Key => &["key_arn"],
+        };
+        let mut tables = Vec::new();
+        for name in &query.guarded.tables {
+            let columns = self.engine.columns(name)?;
+            let found = wanted.iter().find(|wanted| columns.iter().any(|column| column.name == **wanted));
+            if let Some(column) = found {
+                tables.push(Table { name: name.clone(), column, rows: self.row_count(name)? });
+            }
+        }
+        Ok(tables)
+    }
+
+    fn row_count(&mut self, table: &str) -> Result<u64> {
+        if table == "events" {
+            return Ok(self.event_count);
+        }
+        if let Some(rows) = self.row_counts.get(table) {
+            return Ok(*rows);
+        }
+        let counted = self.own(&format!("SELECT CAST(COUNT(*) AS BIGINT) AS n FROM {table}"))?;
+        let rows = counted.rows.first().and_then(|row| integer(row.first())).unwrap_or(0);
+        self.row_counts.insert(table.to_owned(), rows);
+        Ok(rows)
+    }
+
+    fn cut_by_time(&mut self, tables: &[Table], largest: &Table, width: i64, limit: u64) -> Result<Cut> {
+        let mut stretches = self.stretches(&largest.name, largest.column, width, limit)?;
+        join_up(&mut stretches);
+        let pieces = stretches.into_iter().map(|(from, to)| {
+            let parts = tables.iter().map(|table| {
+                let condition = Condition::Epochs { column: table.column.to_owned(), from, to };
+                match table.name == "events" {
+                    true => Part { files: self.event_files(from, to), ..table.part(condition) },
+                    false => table.part(condition),
+                }
+            });
+            parts.collect()
+        });
+        Ok(Cut { pieces: pieces.collect(), _dealt: None })
+    }
+
+    /// Stretches of whole buckets of `width` seconds with about `limit` rows of a table each.
+    fn stretches(&mut self, table: &str, column: &str, width: i64, limit: u64) -> Result<Vec<(i64, i64)>> {
+        let sql = format!(
+            "SELECT {column} - ({column} % {width}) AS bucket, CAST(COUNT(*) AS BIGINT) AS n FROM {table} \
+             GROUP BY {column} - ({column} % {width}) ORDER BY bucket"
+        );
+        let rows = self.own(&sql)?.rows;
+        let counts: Vec<(i64, u64)> = rows
+            .iter()
+            .filter_map(|row| match (row.first(), integer(row.get(1))) {
+                (Some(Cell::Integer(bucket)), Some(count)) => Some((*bucket, count)),
+                _ => None,
+            })
+            .collect();
+        Ok(cut_epochs(&counts, width, limit))
+    }
+
+    /// The files of the events table that can hold events of a stretch of time.
+    fn event_files(&self, from: i64, to: i64) -> Vec<std::path::PathBuf> {
+        let days = from.div_euclid(DAY)..=(to - 1).div_euclid(DAY);
+        let near = self.events.iter().filter(|file| file.day.is_none_or(|day| days.contains(&day)));
+        near.map(|file| file.path.clone()).collect()
+    }
+
+    fn cut_by_text(&mut self, query: &Prepared, tables: &[Table], largest: &Table, limit: u64) -> Result<Cut> {
+        let counts = self.text_counts(&largest.name, largest.column)?;
+        let conditions = cut_texts(largest.column, counts, limit, true);
+        let mut pieces: Vec<Piece> = conditions
+            .iter()
+            .map(|condition| tables.iter().map(|table| table.part(condition.clone())).collect())
+            .collect();
+        if conditions.len() <= MANY_PIECES || !tables.iter().any(|table| table.name == "events") {
+            return Ok(Cut { pieces, _dealt: None });
+        }
+        let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
+        let starts: Vec<String> = conditions
+            .iter()
+            .filter_map(|condition| match condition {
+                Condition::Texts { from, .. } => from.clone(),
+                Condition::Epochs { .. } => None,
+            })
+            .collect();
+        let piece_rows = self.settings.piece_rows.max(1);
+        let stretches = self.stretches("events", "event_epoch", DAY, piece_rows)?;
+        let stretches: Vec<Piece> = stretches
+            .into_iter()
+            .map(|(from, to)| {
+                let condition = Condition::Epochs { column: "event_epoch".to_owned(), from, to };
+                vec![Part { table: "events".to_owned(), files: self.event_files(from, to), condition: Some(condition) }]
+            })
+            .collect();
+        let columns = event_columns(&query.guarded.sql, largest.column);
+        let deal = Deal {
+            query: &query.id,
+            table: "events",
+            columns: &columns,
+            by: largest.column,
+            starts: &starts,
+            nulls_to: 0,
+        };
+        let files = self.engine.deal_out(&deal, &stretches, folder.path())?;
+        for (piece, file) in pieces.iter_mut().zip(files) {
+            for part in piece.iter_mut().filter(|part| part.table == "events") {
+                // A piece without an event has no file and must see none.
+                if file.is_file() {
+                    part.files = vec![file.clone()];
+                    part.condition = None;
+                }
+            }
+        }
+        Ok(Cut { pieces, _dealt: Some(folder) })
+    }
+
+    /// How often each value of a text column stands in a table, in the order of the values.
+    pub(super) fn text_counts(&mut self, table: &str, column: &str) -> Result<Vec<(Option<String>, u64)>> {
+        let sql = format!(
+            "SELECT {column}, CAST(COUNT(*) AS BIGINT) AS n FROM {table} GROUP BY {column} ORDER BY {column} NULLS FIRST"
+        );
+        let rows = self.own(&sql)?.rows;
+        let counts = rows.into_iter().map(|row| {
+            let count = integer(row.get(1)).unwrap_or(0);
+            match row.into_iter().next() {
+                Some(Cell::Text(text)) => (Some(text.into_owned()), count),
+                _ => (None, count),
+            }
+        });
+        Ok(counts.collect())
+    }
+}
+
+/// The columns of `events` whose names stand in a statement, and `always`. Some may be columns of other tables: they cost
+/// space and nothing else.
+fn event_columns(sql: &str, always: &str) -> Vec<&'static str> {
+    let words: std::collections::BTreeSet<&str> =
+        sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    let names = EVENT_COLUMNS.iter().map(|column| column.name);
+    names.filter(|name| words.contains(name) || *name == always).collect()
+}
+
+/// Stretches `[from, to)` of whole buckets with at most `limit` rows each, or one bucket when that has more. `counts` are
+/// rows per bucket, in order.
+fn cut_epochs(counts: &[(i64, u64)], width: i64, limit: u64) -> Vec<(i64, i64)> {
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    let mut rows = 0;
+    for (bucket, count) in counts {
+        match stretches.last_mut() {
+            Some((_, to)) if rows + count <= limit => {
+                rows += count;
+                *to = bucket + width;
+            }
+            _ => {
+                rows = *count;
+                stretches.push((*bucket, bucket + width));
+            }
+        }
+    }
+    stretches
+}
+
+/// Makes stretches cover all of time: another table may have rows where the one that was counted has none.
+fn join_up(stretches: &mut [(i64, i64)]) {
+    let mut next = i64::MAX;
+    for (from, to) in stretches.iter_mut().rev() {
+        *to = next;
+        next = *from;
+    }
+    if let Some((from, _)) = stretches.first_mut() {
+        *from = i64::MIN;
+    }
+}
+
+/// Ranges of a text column with at most `limit` rows each, or one value when that has more. `counts` are rows per value, in
+/// order. The rows with NULL belong to the first or to the last range.
+pub(super) fn cut_texts(
+    column: &str,
+    counts: Vec<(Option<String>, u64)>,
+    limit: u64,
+    nulls_first: bool,
+) -> Vec<Condition> {
+    let mut starts: Vec<Option<String>> = vec![None];
+    let mut rows = 0;
+    for (value, count) in counts {
+        let Some(value) = value else { continue };
+        if rows > 0 && rows + count > limit {
+            starts.push(Some(value));
+            rows = 0;
+        }
+        rows += count;
+    }
+    let last = starts.len() - 1;
+    let ends = starts.iter().skip(1).cloned().chain([None]);
+    let ranges = starts.iter().cloned().zip(ends).enumerate();
+    let conditions = ranges.map(|(i, (from, to))| {
+        let has_nulls = if nulls_first { i == 0 } else { i == last };
+        Condition::Texts { column: column.to_owned(), from, to, has_nulls }
+    });
+    conditions.collect()
+}
