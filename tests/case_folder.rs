@@ -300,6 +300,45 @@ fn a_killed_run_leaves_no_half_case_and_does_not_block_the_next() {
     assert_eq!(visible, ["case", "in"]);
 }
 
+/// A run is killed while it waits for more input, after files that a checkpoint holds. The same job goes on behind them, and
+/// reads again what has changed since.
+#[test]
+fn an_interrupted_run_goes_on_where_it_was_and_gives_the_same_bytes() {
+    for is_changed in [false, true] {
+        let place = Place::new();
+        let (input, case) = (place.input(), place.at("case"));
+        let options = ["--out", case.to_str().unwrap(), "--memory", "1K", "--jobs", "1"];
+        // A pipe that nobody writes to, last in the order of names.
+        let pipe = place.at("zzz");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let waiting = [["analyze", input.to_str().unwrap(), pipe.to_str().unwrap()].as_slice(), &options].concat();
+        let mut child = support::command(&waiting).spawn().unwrap();
+        let journal = place.at(&format!(".case.unfinished-{}", child.id())).join(".spill/runs/journal");
+        let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
+        let begun = std::time::Instant::now();
+        while lines() < 2 && begun.elapsed().as_secs() < 60 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(lines() >= 2, "no checkpoint was written");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_file(&pipe).unwrap();
+        if is_changed {
+            // The first file the journal names: it must not count as read any more.
+            let text = fs::read_to_string(&journal).unwrap();
+            let entry: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+            let name = entry["inputs"][0]["path"].as_str().unwrap();
+            put(&input.join(name), gzip(&trail(&[decrypt(4_321).text()])));
+        }
+        let run = keytrail(&[["analyze", input.to_str().unwrap()].as_slice(), &options].concat()).code(0);
+        assert!(run.stderr.contains("went on with an interrupted run"), "{}", run.report());
+        place.has_only(&["case", "in"]);
+        place.analyze("again", &[]);
+        same_tree(&comparable(&place.at("again")), &comparable(&case), "interrupted");
+        assert_eq!(case_ids(&case).contains(&id(4_321)), is_changed);
+    }
+}
+
 /// A second look finds a grown file, a forged copy of a known event, and that event once more.
 #[test]
 fn append_sees_what_changed_and_keeps_both_contents_of_one_event() {

@@ -8,14 +8,13 @@
 
 mod support;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
-use support::corpus::{Call, KEY_A, KEY_B, decrypt};
-use support::pack::trail;
-use support::{Run, analyze, cell, csv, keytrail, names, parquet_rows, put, same_tree, text, tree};
+use support::corpus::KEY_B;
+use support::sample::{BEFORE, Json, SMALL, WHOLE, lines, list, number, root, sample};
+use support::{Run, cell, csv, keytrail, names, parquet_rows, put, text, tree};
 use tempfile::TempDir;
 
 const DAY: i64 = 86_400;
@@ -28,27 +27,6 @@ const REVIEWS: &str = "review,title,controls,subject,result,severity,first_time,
 
 const CAVEAT: &str = "Evidence in logs only: absence is not proof.";
 
-type Json = Map<String, Value>;
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A case of the sample logs, made once per run of the tests.
-#[track_caller]
-fn sample(name: &str, options: &[&str]) -> PathBuf {
-    let case = Path::new(env!("CARGO_TARGET_TMPDIR")).join("review_compare").join(name);
-    fs::create_dir_all(case.parent().unwrap()).unwrap();
-    analyze(&root().join("sample-logs"), &case, &[&["--force", "--quiet"], options].concat()).code(0);
-    case
-}
-
-/// The whole story.
-static WHOLE: LazyLock<PathBuf> = LazyLock::new(|| sample("whole", &["--jobs", "4"]));
-
-/// The quiet days before it.
-static BEFORE: LazyLock<PathBuf> = LazyLock::new(|| sample("before", &["--until", "2025-10-15"]));
-
 /// A command over one case.
 #[track_caller]
 fn ask(command: &str, case: &Path, options: &[&str]) -> Run {
@@ -60,24 +38,14 @@ fn compare(old: &Path, new: &Path, options: &[&str]) -> Run {
     keytrail(&[&["compare", old.to_str().unwrap(), new.to_str().unwrap()], options].concat())
 }
 
-/// The rows of one of the case's NDJSON files.
-fn lines(case: &Path, name: &str) -> Vec<Json> {
-    let file = fs::read_to_string(case.join(name)).unwrap();
-    file.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn number(row: &Json, column: &str) -> i64 {
-    row[column].as_i64().unwrap()
-}
-
-/// A column that holds a JSON array of texts.
-#[track_caller]
-fn list(row: &Json, column: &str) -> Vec<String> {
-    serde_json::from_str(&text(row, column)).unwrap()
-}
-
 fn rank(severity: &str) -> usize {
     SEVERITIES.iter().position(|other| *other == severity).unwrap()
+}
+
+fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort();
+    items
 }
 
 /// The incident that a finding names in its details.
@@ -172,17 +140,11 @@ fn the_incidents_table_agrees_with_the_findings() {
 fn is_story_of(incident: &Json, members: &[&Json]) {
     let story = list(incident, "storyline");
     assert!(story.is_sorted_by_key(|line| line.split(' ').next()), "the order of time: {story:?}");
-    let mut expected: Vec<String> = members
-        .iter()
-        .map(|member| {
-            let [time, severity, rule, summary] =
-                ["first_time", "severity", "rule", "summary"].map(|column| text(member, column));
-            format!("{time} {severity} {rule}: {summary}")
-        })
-        .collect();
-    let mut told = story;
-    (expected.sort(), told.sort());
-    assert_eq!(told, expected);
+    let step = |member: &&Json| {
+        let cell = |column: &str| text(member, column);
+        format!("{} {} {}: {}", cell("first_time"), cell("severity"), cell("rule"), cell("summary"))
+    };
+    assert_eq!(sorted(story), sorted(members.iter().map(step)));
 }
 
 #[test]
@@ -207,18 +169,13 @@ fn the_night_of_the_magpie_is_one_incident() {
 #[test]
 fn threads_do_not_change_incidents_or_reviews() {
     let again = sample("again", &["--jobs", "1"]);
-    let results = |case: &Path| {
-        let mut files = tree(case);
-        files.retain(|path, _| path.parent() == Some(Path::new("")) && path != Path::new("manifest.json"));
-        files
-    };
-    let compared = results(&WHOLE);
     for name in ["findings", "incidents", "reviews"] {
         for ending in ["parquet", "csv", "ndjson"] {
-            assert!(compared.contains_key(Path::new(&format!("{name}.{ending}"))), "no {name}.{ending}");
+            let file = format!("{name}.{ending}");
+            let [four, one] = [&*WHOLE, &again].map(|case| fs::read(case.join(&file)).unwrap());
+            assert!(four.len() > 100 && four == one, "{file} differs with 1 and 4 threads");
         }
     }
-    same_tree(&compared, &results(&again), "1 and 4 threads");
     let run = compare(&WHOLE, &again, &["--format", "csv"]).code(0);
     assert_eq!(run.text(), "kind,change,subject,old_state,new_state,note\n", "equal cases");
     assert!(run.stderr.contains("no differences"), "{}", run.report());
@@ -419,7 +376,7 @@ fn reviews_of_ones_own_stand_beside_the_built_in_ones() {
         rows.into_iter().find(|row| text(row, "review") == "house-names").unwrap()
     };
     let keys = parquet_rows(&case.join("tables/keys.parquet"));
-    let at_home = keys.iter().filter(|row| cell(row, "is_home") == "true");
+    let at_home = keys.iter().filter(|key| cell(key, "is_home") == "true");
     let named: Vec<bool> = at_home.map(|row| cell(row, "alias_count") != "0").collect();
     let expected = |wanted: bool| i64::try_from(named.iter().filter(|named| **named == wanted).count()).unwrap();
     let own = line(&[]);
@@ -447,7 +404,7 @@ fn a_review_that_cannot_run_is_named() {
     assert!(run.stderr.contains("house-broken"), "{}", run.report());
 }
 
-/// The changes as (kind, change, subject).
+/// The rows of a comparison.
 #[track_caller]
 fn changes(old: &Path, new: &Path) -> Vec<Json> {
     let run = compare(old, new, &["--format", "ndjson"]).code(0);
@@ -543,10 +500,7 @@ fn the_other_way_round_new_is_gone() {
         [text(row, "kind"), change, text(row, "subject"), text(row, "new_state"), text(row, "old_state")]
     };
     let plain = |row: &Json| ["kind", "change", "subject", "old_state", "new_state"].map(|column| text(row, column));
-    let (mut expected, mut told): (Vec<_>, Vec<_>) =
-        (there.iter().map(turned).collect(), back.iter().map(plain).collect());
-    (expected.sort(), told.sort());
-    assert_eq!(told, expected);
+    assert_eq!(sorted(back.iter().map(plain)), sorted(there.iter().map(turned)));
 }
 
 #[test]
@@ -555,8 +509,7 @@ fn the_forms_of_a_comparison_agree() {
     let table = compare(&BEFORE, &WHOLE, &[]).code(0);
     assert_eq!(table.text().lines().count(), rows.len() + 1, "{}", table.report());
     let csv = compare(&BEFORE, &WHOLE, &["--format", "csv", "--quiet"]).code(0);
-    assert!(csv.text().starts_with("kind,change,subject,old_state,new_state,note\n"), "{}", csv.report());
-    assert_eq!(csv.stderr, "");
+    assert!(csv.text().starts_with("kind,change,subject,old_state,new_state,note\n") && csv.stderr.is_empty());
     let json: Vec<Json> =
         serde_json::from_slice(&compare(&BEFORE, &WHOLE, &["--format", "json"]).code(0).stdout).unwrap();
     assert_eq!(json, rows);
@@ -595,45 +548,6 @@ fn parquet_is_refused_before_any_work() {
     }
     compare(&BEFORE, &WHOLE, &["--format", "parquet"]).code(1);
 }
-
-/// A caller whose name begins a formula, clears the screen and turns text round; an alias that renames the window.
-const HOSTILE: &str = "{\"type\":\"IAMUser\",\"principalId\":\"AIDAEVIL\",\"arn\":\"=HYPERLINK(\\\"http://192.0.2.1\\\")\\u001b[2J\\u202egpj\",\
-                       \"accountId\":\"111122223333\",\"accessKeyId\":\"AKIAEVIL\",\"userName\":\"evil\"}";
-
-/// Three cases of evidence that grows: a quiet call; a deletion; and the same deletion once more, beside what the hostile
-/// caller did.
-static SMALL: LazyLock<[PathBuf; 3]> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("review_compare/small");
-    if root.exists() {
-        fs::remove_dir_all(&root).unwrap();
-    }
-    let grown = |name: &str, calls: &[Call]| {
-        let records: Vec<String> = calls.iter().map(Call::text).collect();
-        put(&root.join("in").join(format!("{name}.json")), trail(&records));
-        analyze(&root.join("in"), &root.join(name), &["--quiet"]).code(0);
-        root.join(name)
-    };
-    let doomed = |call: Call, key: &'static str, time: &str| {
-        let request = format!("{{\"keyId\":\"{key}\",\"pendingWindowInDays\":7}}");
-        call.named("ScheduleKeyDeletion").at(time).writes().on(&[key]).asks(&request)
-    };
-    let alias = format!("{{\"aliasName\":\"alias/pay\\u001b]0;x\\u0007\",\"targetKeyId\":\"{KEY_A}\"}}");
-    let hostile = |n: u32| decrypt(n).by(HOSTILE);
-    [
-        grown("quiet", &[decrypt(1).at("2024-05-01T09:00:00Z")]),
-        grown("once", &[doomed(decrypt(2), KEY_B, "2024-05-01T10:00:00Z")]),
-        grown(
-            "twice",
-            &[
-                decrypt(3).named("CancelKeyDeletion").at("2024-05-01T11:00:00Z").writes().on(&[KEY_B]),
-                doomed(decrypt(4), KEY_B, "2024-05-03T10:00:00Z"),
-                hostile(5).at("2024-05-03T12:00:00Z"),
-                hostile(6).named("CreateAlias").at("2024-05-03T12:01:00Z").writes().asks(&alias),
-                doomed(hostile(7), KEY_A, "2024-05-03T12:02:00Z"),
-            ],
-        ),
-    ]
-});
 
 #[test]
 fn a_case_without_findings_has_no_incidents() {

@@ -5,12 +5,13 @@
 
 use crate::case::events::{ChildTables, Merged, day_of, write_hive};
 use crate::case::existing;
-use crate::case::folder::NewFolder;
+use crate::case::folder::{NewFolder, SPILL};
 use crate::case::inputs::{StoredInput, WaitingInputs, hex};
 use crate::discover::Source;
 use crate::error::{Error, Result};
 use crate::pipeline::filter::RecordFilter;
-use crate::pipeline::{Config, Extraction, InputRow, RowBuffer, Totals, extract, ordered};
+use crate::pipeline::checkpoint::{Resumed, resume};
+use crate::pipeline::{Config, Extraction, InputRow, Job, RowBuffer, Totals, extract, ordered};
 use crate::read::Limits;
 use crate::scan::MAX_RECORD;
 use crate::table::sort::Spill;
@@ -33,6 +34,8 @@ pub struct Built {
     pub problems: Vec<(String, String)>,
     /// Files that the case being extended has already.
     pub already_known: u64,
+    /// Files that an interrupted run of the same job had read.
+    pub resumed: u64,
     /// Rows of all days, also untouched ones.
     pub rows_per_day: BTreeMap<i32, u64>,
     /// Event ids that stand for more than one record, sorted, at most [`crate::case::manifest::LISTED`].
@@ -141,8 +144,8 @@ pub fn build(
     extended: Option<&Path>,
     mut each: impl FnMut(&InputRow),
 ) -> Result<Built> {
-    let scratch = folder.create_dir(".spill")?;
-    let spill = Spill::new(scratch.join("runs"));
+    let scratch = folder.create_dir(SPILL)?;
+    let spill = Spill::keeping(scratch.join("runs"));
     let mut built = Built::default();
     let old_inputs = extended.map(existing::inputs).transpose()?.unwrap_or_default();
     let (sources, already_known) =
@@ -152,7 +155,9 @@ pub fn build(
     for input in &old_inputs {
         waiting.push(input)?;
     }
-    let mut extraction = extract(&sources, config, &spill, |input| {
+    let resumed = resumed(&sources, &spill)?;
+    built.resumed = resumed.inputs.len() as u64;
+    let mut extraction = extract(&sources, config, &spill, Job { has_checkpoints: true, resumed }, |input| {
         each(&input);
         built.totals.add(&input);
         if let Some(problem) = &input.problem
@@ -180,8 +185,19 @@ pub fn build(
     built.rows_per_day.extend(&built.merged.days);
     built.conflicts = existing::ids_of(&events, &built.merged.conflicting_ids)?;
     waiting.finish(&folder.path("inputs.parquet"), &built.merged.duplicates_by_file)?;
-    std::fs::remove_dir_all(&scratch).map_err(|error| Error::file(&scratch, "remove the spill folder", error))?;
     Ok(built)
+}
+
+/// What an interrupted run of the same job had read, as far as the files are still the same.
+fn resumed(sources: &[Source], spill: &Spill) -> Result<Resumed> {
+    if !spill.folder().exists() {
+        return Ok(Resumed::default());
+    }
+    let places: HashMap<String, &Source> = sources.iter().map(|source| (source.name(), source)).collect();
+    resume(spill, |path, hash| {
+        let found = places.get(path).and_then(|source| hash_file_content(&source.path()).ok());
+        found.is_some_and(|found| found == hex(hash))
+    })
 }
 
 fn keep_untouched(old: &Path, days: &HashSet<i32>, events: &Path) -> Result<BTreeMap<i32, u64>> {
@@ -215,7 +231,8 @@ pub fn build_from_text(text: &str, folder: &Path) -> Result<Merged> {
         memory: usize::MAX,
     };
     let mut problem = None;
-    let extraction = extract(&[Source::file(&path, text.len() as u64)], &config, &spill, |input| {
+    let source = Source::file(&path, text.len() as u64);
+    let extraction = extract(&[source], &config, &spill, Job::default(), |input| {
         problem = input.problem;
         Ok(())
     })?;

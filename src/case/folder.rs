@@ -34,9 +34,25 @@ fn sibling(target: &Path, suffix: &str) -> PathBuf {
 /// How the name of a folder being written goes on, before the process id.
 const UNFINISHED: &str = "unfinished-";
 
-/// Removes what killed runs for the same target left behind: folders named after a process that is gone. Where `/proc` does
-/// not tell which processes there are, nothing is removed. Failing to remove one is no reason not to begin.
-fn remove_abandoned(target: &Path) {
+/// The folder inside a case being written that holds sorted runs and the journal, and is gone when the case is complete.
+pub const SPILL: &str = ".spill";
+
+/// The file in it that says which job they belong to.
+const JOB: &str = "job";
+
+/// Takes over what a killed run of the same job left behind: its runs and journal, and nothing else of it.
+fn take_over(abandoned: &Path, temporary: &Path, job: &str) -> bool {
+    let is_same = std::fs::read_to_string(abandoned.join(SPILL).join(JOB)).is_ok_and(|text| text == job);
+    // The rest is made anew. When any of it cannot be done, the run begins from the start, in a new folder.
+    is_same
+        && std::fs::create_dir_all(temporary).is_ok()
+        && std::fs::rename(abandoned.join(SPILL), temporary.join(SPILL)).is_ok()
+}
+
+/// Removes what killed runs for the same target left behind: folders named after a process that is gone; but first takes
+/// over what the same job can go on with. Where `/proc` does not tell which processes there are, nothing is touched.
+/// Failing to remove one is no reason not to begin.
+fn remove_abandoned(target: &Path, temporary: &Path, job: &str) {
     let (Some(parent), Some(prefix)) =
         (target.parent(), sibling(target, UNFINISHED).file_name().map(ToOwned::to_owned))
     else {
@@ -50,6 +66,9 @@ fn remove_abandoned(target: &Path) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let process = name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok());
         if process.is_some_and(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            if !temporary.exists() {
+                take_over(&entry.path(), temporary, job);
+            }
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -87,17 +106,20 @@ pub fn check_target(target: &Path, existing: Existing) -> Result<()> {
 }
 
 impl NewFolder {
-    /// Creates the temporary sibling of `target`, so that an unwritable place fails now and not after an hour.
+    /// Creates the temporary sibling of `target`, so that an unwritable place fails now and not after an hour. `job` is a
+    /// text that is the same for runs that read and keep the same records: when such a run was killed, what it has read is
+    /// taken over.
     ///
     /// # Errors
     /// When `target` may not be replaced, or nothing can be created beside it.
-    pub fn create(target: &Path, existing: Existing) -> Result<NewFolder> {
+    pub fn create(target: &Path, existing: Existing, job: &str) -> Result<NewFolder> {
         check_target(target, existing)?;
         let target =
             std::path::absolute(target).map_err(|error| Error::file(target, "find the output folder", error))?;
-        remove_abandoned(&target);
         let temporary = sibling(&target, &format!("{UNFINISHED}{}", std::process::id()));
-        std::fs::create_dir_all(&temporary)
+        remove_abandoned(&target, &temporary, job);
+        std::fs::create_dir_all(temporary.join(SPILL))
+            .and_then(|()| std::fs::write(temporary.join(SPILL).join(JOB), job))
             .map_err(|error| Error::file(&target, "create the output folder (is the place writable?)", error))?;
         let folder = NewFolder { target, temporary, committed: false };
         let probe = folder.path("manifest.json");
@@ -128,6 +150,10 @@ impl NewFolder {
     /// # Errors
     /// When the rename fails; the old case is then back in its place.
     pub fn commit(mut self) -> Result<()> {
+        let spill = self.path(SPILL);
+        if spill.exists() {
+            std::fs::remove_dir_all(&spill).map_err(|error| Error::file(&spill, "remove the spill folder", error))?;
+        }
         let old = sibling(&self.target, &format!("replaced-{}", std::process::id()));
         let had_old = self.target.exists();
         if had_old {
@@ -163,7 +189,7 @@ mod tests {
     use super::*;
 
     fn make(target: &Path, existing: Existing, text: &str) -> Result<()> {
-        let folder = NewFolder::create(target, existing)?;
+        let folder = NewFolder::create(target, existing, "job")?;
         std::fs::write(folder.path("manifest.json"), text).unwrap();
         folder.commit()
     }
@@ -191,7 +217,7 @@ mod tests {
     #[test]
     fn an_abandoned_run_leaves_nothing() {
         let place = tempfile::tempdir().unwrap();
-        drop(NewFolder::create(&place.path().join("case"), Existing::Refuse).unwrap());
+        drop(NewFolder::create(&place.path().join("case"), Existing::Refuse, "job").unwrap());
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
@@ -200,7 +226,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("file");
         std::fs::write(&file, "x").unwrap();
-        let error = NewFolder::create(&file.join("case"), Existing::Refuse).unwrap_err();
+        let error = NewFolder::create(&file.join("case"), Existing::Refuse, "job").unwrap_err();
         assert!(error.to_string().contains("case"), "{error}");
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         Some(case) => Manifest::read(case)?,
         None => Manifest::default(),
     };
-    let folder = NewFolder::create(&args.out, mode)?;
+    let folder = NewFolder::create(&args.out, mode, &job(args, extended.is_some().then_some(&manifest)))?;
     let found = discover(&args.paths, args.files_from.as_deref(), &config::filters(&args.filters)?)?;
     let mut problems = summary::Problems::new(&found);
     let mut progress = Progress::new(display, found.bytes());
@@ -51,6 +51,9 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         progress.input(input);
         problems.add(input);
     })?;
+    if built.resumed > 0 && !display.quiet {
+        note(format!("went on with an interrupted run: {} files had been read", summary::count(built.resumed)));
+    }
     progress.stage("views and rules");
     let homes = home_accounts(args, &manifest, &built);
     let analysis = queries.analyze(&folder, &homes, &built, &forms)?;
@@ -83,6 +86,23 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         (false, true) => Exit::InputProblems,
         (false, false) => Exit::Done,
     })
+}
+
+/// What decides which records a run reads and keeps: runs with the same text can go on where another one was killed.
+fn job(args: &AnalyzeArgs, extended: Option<&Manifest>) -> String {
+    let filters = &args.filters;
+    format!(
+        "{} since {:?} until {:?} account {:?} region {:?} key {:?} principal {:?} max-inflated {:?} extends {:?}",
+        env!("CARGO_PKG_VERSION"),
+        filters.since,
+        filters.until,
+        filters.account,
+        filters.region,
+        filters.keys,
+        filters.principals,
+        args.resources.max_inflated,
+        extended.map(|manifest| (&manifest.finished, manifest.inputs.files))
+    )
 }
 
 /// The forms that tables are written in besides Parquet.

@@ -13,7 +13,7 @@ use keytrail::case::cells::TextForm;
 use keytrail::case::events::{Merged, write_parquet, write_text};
 use keytrail::case::stream::write_arrow_stream;
 use keytrail::discover::{Discovery, discover};
-use keytrail::pipeline::{Config, Extraction, Totals, extract};
+use keytrail::pipeline::{Config, Extraction, Job, Totals, extract};
 use keytrail::table::sort::Spill;
 use std::fs::File;
 use std::io::BufWriter;
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Exit> {
     let mut problems = summary::Problems::new(&found);
     let mut progress = Progress::new(display, found.bytes());
     let spill = Spill::new(unfinished.scratch.join("runs"));
-    let extraction = extract(&found.sources, &settings, &spill, |input| {
+    let extraction = extract(&found.sources, &settings, &spill, Job::default(), |input| {
         progress.input(&input);
         totals.add(&input);
         problems.add(&input);

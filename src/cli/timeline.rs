@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 fn temporary_case(args: &TimelineArgs) -> Result<PathBuf> {
     let target = std::env::temp_dir().join(format!("keytrail-timeline-{}", std::process::id()));
     let settings = config::extraction(&FilterArgs::default(), &args.resources)?;
-    let folder = NewFolder::create(&target, Existing::Refuse)?;
+    let folder = NewFolder::create(&target, Existing::Refuse, "")?;
     let found = discover(&args.paths, None, &Filters::default())?;
     let built = build(found.sources, &settings, &folder, None, |_| {})?;
     for (path, problem) in &built.problems {

@@ -36,6 +36,18 @@ pub enum InputStatus {
 }
 
 impl InputStatus {
+    /// The status of that name.
+    pub fn parse(text: &str) -> Option<InputStatus> {
+        let all = [
+            InputStatus::Ok,
+            InputStatus::Partial,
+            InputStatus::Unreadable,
+            InputStatus::Unrecognized,
+            InputStatus::SetApart,
+        ];
+        all.into_iter().find(|status| status.as_str() == text)
+    }
+
     /// The name used in `inputs`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 //! the order the work was handed out, so nothing that is written depends on the number of threads. [`mod@file`] is what one
 //! worker does with one file.
 
+pub mod checkpoint;
 pub mod file;
 pub mod filter;
 
@@ -15,6 +16,7 @@ use crate::schema::Event;
 use crate::table::row::encode;
 use crate::table::sort::{Rows, Run, Spill};
 pub use file::{InputRow, InputStatus};
+use checkpoint::{Journal, Resumed};
 use filter::RecordFilter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -33,6 +35,15 @@ pub struct Config {
     pub max_record: usize,
     /// Bytes of rows that all workers together may hold before they are written to disk.
     pub memory: usize,
+}
+
+/// What a job that may be interrupted does besides.
+#[derive(Debug, Default)]
+pub struct Job {
+    /// Checkpoints are written, so that an interrupted job can go on.
+    pub has_checkpoints: bool,
+    /// What an earlier run of the job had done.
+    pub resumed: Resumed,
 }
 
 /// What was seen, over all files.
@@ -97,6 +108,8 @@ pub struct RowBuffer<'s> {
     /// Rows in memory.
     pub rows: Rows,
     runs: Vec<Run>,
+    /// Of the runs, those that stand in the journal.
+    journaled: usize,
     bounded: Option<(usize, &'s Spill)>,
     failed: Option<Error>,
 }
@@ -117,17 +130,33 @@ impl<'s> RowBuffer<'s> {
     /// cannot fail.
     pub fn push(&mut self, event: &Event<'_>) {
         self.rows.push(|buffer| encode(event, buffer));
-        if let Some((bound, spill)) = self.bounded
-            && self.rows.memory() >= bound
-        {
-            match spill.write(&mut self.rows) {
-                Ok(run) => self.runs.push(run),
-                Err(error) => {
-                    self.rows.clear();
-                    self.failed.get_or_insert(error);
-                }
+        if self.bounded.is_some_and(|(bound, _)| self.rows.memory() >= bound + bound / 8) {
+            self.spill();
+        }
+    }
+
+    fn spill(&mut self) {
+        let Some((_, spill)) = self.bounded else { return };
+        match spill.write(&mut self.rows) {
+            Ok(run) => self.runs.push(run),
+            Err(error) => {
+                self.rows.clear();
+                self.failed.get_or_insert(error);
             }
         }
+    }
+
+    /// Called between files: writes the rows to disk when they are many, or when a part of them went there in the middle of
+    /// a file, so that the runs hold whole files. True when the runs hold all rows so far.
+    fn settle(&mut self) -> bool {
+        let is_full = self.bounded.is_some_and(|(bound, _)| self.rows.memory() >= bound);
+        if !is_full && self.runs.len() == self.journaled {
+            return false;
+        }
+        if !self.rows.is_empty() {
+            self.spill();
+        }
+        true
     }
 
     /// The failure to write a run, if there was one.
@@ -154,9 +183,49 @@ struct Worker<'s> {
     reader: Reader,
     files: file::FileWorker,
     buffer: RowBuffer<'s>,
+    checkpoints: Option<Checkpoints>,
 }
 
-/// Reads `sources` and returns their rows. `each` gets one [`InputRow`] per source, in order, on the calling thread.
+/// What a worker notes for its next checkpoint.
+#[derive(Default)]
+struct Checkpoints {
+    journal: Option<Journal>,
+    /// Files read since the last one.
+    inputs: Vec<InputRow>,
+}
+
+impl Worker<'_> {
+    fn read(&mut self, source: &Source) -> Result<InputRow> {
+        let Worker { reader, files, buffer, .. } = self;
+        let input = files.read(reader, source, buffer);
+        buffer.check()?;
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.inputs.push(input.clone());
+        }
+        Ok(input)
+    }
+
+    /// After each file: makes a checkpoint when rows have to go to disk anyway.
+    fn checkpoint(&mut self, spill: &Spill) -> Result<()> {
+        let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
+        if !self.buffer.settle() {
+            return Ok(());
+        }
+        self.buffer.check()?;
+        let journal = match &mut checkpoints.journal {
+            Some(journal) => journal,
+            None => checkpoints.journal.insert(Journal::open(spill)?),
+        };
+        let runs = self.buffer.runs.get(self.buffer.journaled..).unwrap_or_default();
+        journal.append(runs, &checkpoints.inputs, &self.files.recipients)?;
+        checkpoints.inputs.clear();
+        self.buffer.journaled = self.buffer.runs.len();
+        Ok(())
+    }
+}
+
+/// Reads `sources` and returns their rows. `each` gets one [`InputRow`] per source, in order, on the calling thread. What
+/// `job` has of an earlier run is not read again.
 ///
 /// # Errors
 /// When rows cannot be written to disk, and whatever `each` returns. Trouble with an input is no error: it stands in its
@@ -165,20 +234,29 @@ pub fn extract(
     sources: &[Source],
     config: &Config,
     spill: &Spill,
+    job: Job,
     mut each: impl FnMut(InputRow) -> Result<()>,
 ) -> Result<Extraction> {
+    let Job { has_checkpoints, resumed } = job;
+    let known = &resumed.inputs;
     let jobs = config.jobs.max(1);
     let new_worker = || Worker {
         reader: Reader::new(config.limits),
         files: file::FileWorker::new(config.max_record, &config.filter),
         buffer: RowBuffer::bounded(config.memory / jobs, spill),
+        checkpoints: has_checkpoints.then(Checkpoints::default),
     };
     let work = |worker: &mut Worker<'_>, chunk: &[Source]| {
         let mut inputs = Vec::with_capacity(chunk.len());
         for source in chunk {
-            let Worker { reader, files, buffer } = worker;
-            inputs.push(files.read(reader, source, buffer));
-            buffer.check()?;
+            if !known.is_empty()
+                && let Some(input) = known.get(&source.name())
+            {
+                inputs.push(input.clone());
+                continue;
+            }
+            inputs.push(worker.read(source)?);
+            worker.checkpoint(spill)?;
         }
         Ok(inputs)
     };
@@ -189,7 +267,8 @@ pub fn extract(
         }
         Ok(())
     })?;
-    let mut extraction = Extraction::default();
+    let mut extraction =
+        Extraction { rows: Vec::new(), runs: resumed.runs, recipients: resumed.recipients };
     for worker in workers {
         extraction.recipients.extend(worker.files.recipients);
         extraction.add(worker.buffer);

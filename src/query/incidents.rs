@@ -172,10 +172,13 @@ fn join_common_events(findings: &[Finding], sets: &mut Sets) {
     }
 }
 
+/// Begin, end and place of a finding.
+type Act = (i64, i64, usize);
+
 /// One principal on one key: sorted by begin, a finding joins the ones before it when it begins within a day of the latest
 /// end among them.
 fn join_neighbors(findings: &[Finding], sets: &mut Sets) {
-    let mut by_pair: BTreeMap<(&str, &str), Vec<(i64, i64, usize)>> = BTreeMap::new();
+    let mut by_pair: BTreeMap<(&str, &str), Vec<Act>> = BTreeMap::new();
     for (i, finding) in findings.iter().enumerate() {
         if let (Some(principal), Some(key), Some(first)) = (&finding.principal, &finding.key_arn, finding.first_time) {
             let last = finding.last_time.unwrap_or(first);

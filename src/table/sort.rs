@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::table::row::Row;
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -105,12 +105,36 @@ impl Rows {
 pub struct Spill {
     folder: PathBuf,
     next: AtomicU64,
+    keeps: bool,
 }
 
 impl Spill {
     /// Runs will be written into `folder`, which is created when the first one is.
     pub fn new(folder: PathBuf) -> Spill {
-        Spill { folder, next: AtomicU64::new(0) }
+        Spill { folder, next: AtomicU64::new(0), keeps: false }
+    }
+
+    /// The same, but runs stay until the folder is removed: an interrupted job can go on with them.
+    pub fn keeping(folder: PathBuf) -> Spill {
+        Spill { keeps: true, ..Spill::new(folder) }
+    }
+
+    /// Removes every run that is not in `kept`, by file name, and numbers new ones after those that are.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed or a file not be removed.
+    pub fn remove_all_but(&self, kept: &BTreeSet<String>) -> Result<()> {
+        let fail = |error| Error::file(&self.folder, "clear the spill folder", error);
+        for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(number) = name.strip_prefix("run-").and_then(|number| number.parse::<u64>().ok()) else { continue };
+            self.next.fetch_max(number + 1, Relaxed);
+            if !kept.contains(&name) {
+                std::fs::remove_file(entry.path()).map_err(fail)?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder, for other files that are needed only until the merge is over.
@@ -123,7 +147,7 @@ impl Spill {
             .map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
         let path = self.folder.join(format!("run-{}", self.next.fetch_add(1, Relaxed)));
         let file = File::create(&path).map_err(|error| Error::file(&path, "create a sorted run", error))?;
-        Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file), rows: 0 })
+        Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file), rows: 0, bytes: 0, keeps: self.keeps })
     }
 
     /// Sorts `rows`, writes them as one run and empties them.
@@ -145,12 +169,15 @@ struct RunWriter {
     path: PathBuf,
     file: BufWriter<File>,
     rows: u64,
+    bytes: u64,
+    keeps: bool,
 }
 
 impl RunWriter {
     fn push(&mut self, row: Row<'_>) -> Result<()> {
         let length = u32::try_from(row.0.len()).unwrap_or(u32::MAX);
         self.rows += 1;
+        self.bytes += row.0.len() as u64 + 4;
         self.file
             .write_all(&length.to_le_bytes())
             .and_then(|()| self.file.write_all(row.0))
@@ -159,18 +186,31 @@ impl RunWriter {
 
     fn finish(mut self) -> Result<Run> {
         self.file.flush().map_err(|error| Error::file(&self.path, "write a sorted run", error))?;
-        Ok(Run { path: self.path, rows: self.rows })
+        Ok(Run { path: self.path, rows: self.rows, bytes: self.bytes, keeps: self.keeps })
     }
 }
 
-/// A sorted run on disk. Its file is removed when it is dropped.
+/// A sorted run on disk. Its file is removed when it is dropped, unless it is kept for a job that may be interrupted.
 #[derive(Debug)]
 pub struct Run {
     path: PathBuf,
     rows: u64,
+    bytes: u64,
+    keeps: bool,
 }
 
 impl Run {
+    /// A run that an interrupted job left behind; it stays when it is dropped.
+    pub fn kept(path: PathBuf, rows: u64, bytes: u64) -> Run {
+        Run { path, rows, bytes, keeps: true }
+    }
+
+    /// Its file's name, rows and bytes.
+    pub fn facts(&self) -> (String, u64, u64) {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        (name, self.rows, self.bytes)
+    }
+
     /// Tells the event time of each row, microseconds since 1970-01-01 UTC.
     ///
     /// # Errors
@@ -186,6 +226,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if self.keeps {
+            return;
+        }
         // The folder is removed with the unfinished case anyway: failing to remove the run early only costs space.
         let _ = std::fs::remove_file(&self.path);
     }

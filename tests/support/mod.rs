@@ -9,6 +9,7 @@
 
 pub(crate) mod corpus;
 pub(crate) mod pack;
+pub(crate) mod sample;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
