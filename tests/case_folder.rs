@@ -305,37 +305,45 @@ fn a_killed_run_leaves_no_half_case_and_does_not_block_the_next() {
 #[test]
 fn an_interrupted_run_goes_on_where_it_was_and_gives_the_same_bytes() {
     for is_changed in [false, true] {
-        let place = Place::new();
-        let (input, case) = (place.input(), place.at("case"));
-        let options = ["--out", case.to_str().unwrap(), "--memory", "1K", "--jobs", "1"];
+        let place = Place::empty();
+        let files: Vec<String> = (0..4_u32)
+            .map(|file| {
+                let path = place.input().join(format!("{file}.json"));
+                put(&path, trail(&(0..20).map(|n| decrypt(file * 100 + n).text()).collect::<Vec<_>>()));
+                path.to_str().unwrap().to_owned()
+            })
+            .collect();
+        let run = |case: &str, more: &[&str]| {
+            let target = place.at(case);
+            let options = ["--out", target.to_str().unwrap(), "--memory", "1K", "--jobs", "1"];
+            let paths = files.iter().map(String::as_str).chain(more.iter().copied());
+            std::iter::once("analyze").chain(paths).chain(options).map(str::to_owned).collect::<Vec<_>>()
+        };
         // A pipe that nobody writes to, last in the order of names.
         let pipe = place.at("zzz");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let waiting = [["analyze", input.to_str().unwrap(), pipe.to_str().unwrap()].as_slice(), &options].concat();
-        let mut child = support::command(&waiting).spawn().unwrap();
+        let mut child = support::command(&run("case", &[pipe.to_str().unwrap()])).spawn().unwrap();
         let journal = place.at(&format!(".case.unfinished-{}", child.id())).join(".spill/runs/journal");
         let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
         let begun = std::time::Instant::now();
-        while lines() < 2 && begun.elapsed().as_secs() < 60 {
+        while lines() < 4 && begun.elapsed().as_secs() < 60 {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
-        assert!(lines() >= 2, "no checkpoint was written");
+        let written = lines();
         child.kill().unwrap();
         child.wait().unwrap();
         fs::remove_file(&pipe).unwrap();
+        assert_eq!(written, 4, "a checkpoint for each file");
         if is_changed {
-            // The first file the journal names: it must not count as read any more.
-            let text = fs::read_to_string(&journal).unwrap();
-            let entry: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-            let name = entry["inputs"][0]["path"].as_str().unwrap();
-            put(&input.join(name), gzip(&trail(&[decrypt(4_321).text()])));
+            put(&place.input().join("1.json"), trail(&[decrypt(4_321).text()]));
         }
-        let run = keytrail(&[["analyze", input.to_str().unwrap()].as_slice(), &options].concat()).code(0);
-        assert!(run.stderr.contains("went on with an interrupted run"), "{}", run.report());
-        place.has_only(&["case", "in"]);
-        place.analyze("again", &[]);
-        same_tree(&comparable(&place.at("again")), &comparable(&case), "interrupted");
-        assert_eq!(case_ids(&case).contains(&id(4_321)), is_changed);
+        let resumed = keytrail(&run("case", &[])).code(0);
+        let told = format!("went on with an interrupted run: {} files", if is_changed { 3 } else { 4 });
+        assert!(resumed.stderr.contains(&told), "{}", resumed.report());
+        keytrail(&run("again", &[])).code(0);
+        place.has_only(&["again", "case", "in"]);
+        same_tree(&comparable(&place.at("again")), &comparable(&place.at("case")), "interrupted");
+        assert_eq!(case_ids(&place.at("case")).contains(&id(4_321)), is_changed);
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood (listed and counted);\n3 --fail-on was met.\n\nThe network is never used."
+    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met.\n\nThe network is never used."
 )]
 pub(crate) struct Cli {
     /// What to do.

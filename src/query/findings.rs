@@ -271,7 +271,7 @@ pub fn contract_faults(kind: QueryKind, table: &Table) -> Vec<String> {
             Some(_) => {}
         }
     }
-    let taken: BTreeSet<_> = ["rule", "title", "attack", "details"].into_iter().collect();
+    let taken: BTreeSet<_> = ["rule", "title", "attack", "details", "incident"].into_iter().collect();
     for column in table.columns.iter().skip(CONTRACT.len()) {
         if taken.contains(column.name.as_str()) {
             faults.push(format!("column `{}` is one that keytrail adds: choose another name", column.name));

@@ -21,7 +21,7 @@ const OTHER_ROWS: u64 = 4;
 
 /// With more pieces than this between principals or keys, the events are dealt out to files once instead of being read
 /// anew for each piece.
-const MANY_PIECES: usize = 12;
+const MANY_PIECES: usize = 4;
 
 /// The columns that tell a row's time, the finest first.
 const TIME_COLUMNS: [&str; 4] = ["event_epoch", "slot_epoch", "hour_epoch", "day_epoch"];
@@ -144,7 +144,8 @@ impl Session {
 
     fn cut_by_text(&mut self, query: &Prepared, tables: &[Table], largest: &Table, limit: u64) -> Result<Cut> {
         let counts = self.text_counts(&largest.name, largest.column)?;
-        let conditions = cut_texts(largest.column, counts, limit, true);
+        // NULL comes last, as in the order of the views that are cut this way.
+        let conditions = cut_texts(largest.column, counts, limit, false);
         let mut pieces: Vec<Piece> = conditions
             .iter()
             .map(|condition| tables.iter().map(|table| table.part(condition.clone())).collect())
@@ -176,7 +177,7 @@ impl Session {
             columns: &columns,
             by: largest.column,
             starts: &starts,
-            nulls_to: 0,
+            nulls_to: starts.len(),
         };
         let files = self.engine.deal_out(&deal, &stretches, folder.path())?;
         for (piece, file) in pieces.iter_mut().zip(files) {
@@ -275,4 +276,48 @@ pub(super) fn cut_texts(
         Condition::Texts { column: column.to_owned(), from, to, has_nulls }
     });
     conditions.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_hold_whole_buckets_up_to_the_limit() {
+        let counts = [(0, 5), (10, 5), (30, 25), (40, 1), (50, 9)];
+        assert_eq!(cut_epochs(&counts, 10, 10), [(0, 20), (30, 40), (40, 60)]);
+        assert_eq!(cut_epochs(&counts, 10, 100), [(0, 60)]);
+        assert_eq!(cut_epochs(&[], 10, 10), []);
+    }
+
+    #[test]
+    fn stretches_leave_no_second_out() {
+        let mut stretches = [(0, 20), (30, 40), (40, 60)];
+        join_up(&mut stretches);
+        assert_eq!(stretches, [(i64::MIN, 30), (30, 40), (40, i64::MAX)]);
+    }
+
+    #[test]
+    fn ranges_cover_every_value_once() {
+        let counts: Vec<_> = [(None, 3), (Some("a"), 4), (Some("b"), 9), (Some("c"), 1), (Some("d"), 2)]
+            .map(|(value, count)| (value.map(str::to_owned), count))
+            .into();
+        let ranges: Vec<_> = cut_texts("c", counts, 5, true)
+            .into_iter()
+            .map(|condition| match condition {
+                Condition::Texts { from, to, has_nulls, .. } => {
+                    (from.unwrap_or_default(), to.unwrap_or_default(), has_nulls)
+                }
+                Condition::Epochs { .. } => unreachable!(),
+            })
+            .collect();
+        let range = |from: &str, to: &str, has_nulls| (from.to_owned(), to.to_owned(), has_nulls);
+        assert_eq!(ranges, [range("", "b", true), range("b", "c", false), range("c", "", false)]);
+    }
+
+    #[test]
+    fn only_columns_that_are_named_are_dealt_out() {
+        let sql = "SELECT e.event_id, e.region FROM events AS e WHERE e.key_arn IS NOT NULL";
+        assert_eq!(event_columns(sql, "principal"), ["event_id", "region", "key_arn", "principal"]);
+    }
 }

@@ -8,7 +8,7 @@
 use super::engine::{Part, Polars, RowSink, SqlEngine, Statement};
 use super::pieces::cut_texts;
 use super::findings::{self, Finding};
-use super::guard::{self, Guarded, TableSource, Tables};
+use super::guard::{self, Guarded, OrderKey, TableSource, Tables};
 use super::header::{Header, Partition, QueryKind};
 use super::library::{Library, LibraryQuery};
 use super::params::{Overrides, Param, ParamValue};
@@ -285,8 +285,13 @@ impl Session {
         let pieces = cut.pieces;
         let first = view.guarded.order_by.first();
         let is_by_time = first.is_some_and(|key| !key.is_descending && TIME_KEYS.contains(&key.column.as_str()));
-        let cuts_time = matches!(view.header.partition, Some(Partition::Hour | Partition::Day));
-        let is_in_order = pieces.is_empty() || (is_by_time && cuts_time);
+        let is_as_cut = match view.header.partition {
+            Some(Partition::Hour | Partition::Day) => is_by_time,
+            Some(Partition::Principal) => is_by_text(first, "principal"),
+            Some(Partition::Key) => is_by_text(first, "key_arn"),
+            None => false,
+        };
+        let is_in_order = pieces.is_empty() || is_as_cut;
         if is_in_order {
             return self.engine.write_parquet(&statement(view), &pieces, path);
         }
@@ -383,6 +388,11 @@ impl Session {
         (all, faults)
     }
 
+}
+
+/// True when rows come in ascending order of a text column, NULL last: the order of pieces that are cut by it.
+fn is_by_text(first: Option<&OrderKey>, column: &str) -> bool {
+    first.is_some_and(|key| key.column == column && !key.is_descending && !key.is_nulls_first)
 }
 
 fn statement(query: &Prepared) -> Statement<'_> {

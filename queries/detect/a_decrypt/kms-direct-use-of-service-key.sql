@@ -13,6 +13,7 @@
 --   soon after it and go on evenly. `AWS Internal` hides which service called and is never a new one. A service that began
 --   by writing is no new one when it opens later.
 -- reads: use_hours
+-- partition: key
 -- params: min_uses = 20, min_share = 0.95, habit_hours = 24, regular_days = 3, even_days = 5, even_share = 0.4, even_pause = 5
 WITH key_hours AS (
   SELECT

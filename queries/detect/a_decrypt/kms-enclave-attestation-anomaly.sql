@@ -43,6 +43,10 @@ WITH attested_calls AS (
     CAST(COUNT(*) AS BIGINT) AS n
   FROM attested_calls AS a
   GROUP BY a.principal, a.key_arn, a.digest, a.is_debug, a.day_epoch
+), enclave_keys AS (
+  SELECT DISTINCT a.key_arn AS enclave_key
+  FROM use_hours AS a
+  WHERE a.attested_count > 0
 ), reveal_hours AS (
   SELECT
     u.key_arn,
@@ -50,6 +54,7 @@ WITH attested_calls AS (
     CAST(SUM(u.call_count) AS BIGINT) AS n,
     CAST(SUM(u.attested_count) AS BIGINT) AS attested_n
   FROM use_hours AS u
+  SEMI JOIN enclave_keys AS b ON b.enclave_key = u.key_arn
   WHERE u.is_reveal
     AND u.principal NOT LIKE 'service:%'
     AND u.principal NOT LIKE '%:role/aws-service-role/%'

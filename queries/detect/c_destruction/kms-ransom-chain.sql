@@ -141,6 +141,11 @@ WITH home AS (
   SEMI JOIN candidates AS cn ON cn.candidate_key = n.key_arn
   WHERE n.context_resource IS NOT NULL
   GROUP BY n.key_arn, n.context_class, n.context_resource
+), old_data AS (
+  -- Few things are sought among all that was ever opened, so what is sought goes first.
+  SELECT x.key_arn, x.context_class, x.context_resource, x.first_time, x.last_time
+  FROM exposure AS x
+  SEMI JOIN new_data AS sd ON sd.nd_class = x.context_class AND sd.nd_resource = x.context_resource
 ), ties AS (
   SELECT l.key_arn AS tie_new_key, l.previous_key_arn AS tie_old_key, l.alias_name AS tie
   FROM aliases AS l
@@ -148,7 +153,7 @@ WITH home AS (
   UNION
   SELECT nd.nd_key AS tie_new_key, e.key_arn AS tie_old_key, 'the same data' AS tie
   FROM new_data AS nd
-  JOIN exposure AS e ON e.context_class = nd.nd_class AND e.context_resource = nd.nd_resource
+  JOIN old_data AS e ON e.context_class = nd.nd_class AND e.context_resource = nd.nd_resource
   WHERE e.key_arn <> nd.nd_key
     AND e.first_time < nd.nd_time
 ), moved_to AS (

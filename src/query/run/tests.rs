@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::query::header;
+use crate::time::DAY;
 use crate::schema::Event;
 use crate::table::columns::{EVENTS_SCHEMA, EventsBuilder};
 use crate::table::file::{Encoder, TableFile};
@@ -27,6 +28,7 @@ fn case(count: i64) -> tempfile::TempDir {
             event_source: Some("kms.amazonaws.com".into()),
             event_name: Some(["Decrypt", "Encrypt", "Sign"][usize::try_from(i % 3).unwrap()].into()),
             account_id: Some("111122223333".into()),
+            key_arn: (i % 5 != 0).then(|| format!("arn:aws:kms:us-east-1:111122223333:key/{}", i % 9).into()),
             principal,
             ..Event::default()
         };
@@ -68,20 +70,22 @@ fn build(case: &Path, library: &Library, piece_rows: u64) -> (Vec<u8>, Table) {
     (std::fs::read(&built[0].path).unwrap(), table)
 }
 
-const HOURLY: &str = "SELECT e.principal, e.event_epoch - (e.event_epoch % 3600) AS hour_epoch, e.event_name, \
-    COUNT(*) AS n FROM events AS e GROUP BY e.principal, e.event_epoch - (e.event_epoch % 3600), e.event_name";
+const HOURLY: &str = "SELECT e.principal, e.key_arn, e.event_epoch - (e.event_epoch % 3600) AS hour_epoch, e.event_name, \
+    COUNT(*) AS n FROM events AS e \
+    GROUP BY e.principal, e.key_arn, e.event_epoch - (e.event_epoch % 3600), e.event_name";
 
 #[test]
 fn a_view_is_the_same_wherever_it_is_cut() {
     let case = case(900);
     for (partition, order) in [
-        ("hour", "hour_epoch, principal, event_name"),
-        ("hour", "principal, hour_epoch, event_name"),
-        ("day", "principal DESC, hour_epoch, event_name"),
-        ("day", "principal NULLS FIRST, hour_epoch, event_name"),
-        ("principal", "principal, hour_epoch, event_name"),
-        ("principal", "hour_epoch, principal, event_name"),
-        ("hour", "n DESC, hour_epoch, principal, event_name"),
+        ("hour", "hour_epoch, principal, event_name, key_arn"),
+        ("hour", "principal, hour_epoch, event_name, key_arn"),
+        ("day", "principal DESC, hour_epoch, event_name, key_arn"),
+        ("day", "principal NULLS FIRST, hour_epoch, event_name, key_arn"),
+        ("principal", "principal, hour_epoch, event_name, key_arn"),
+        ("principal", "hour_epoch, principal, event_name, key_arn"),
+        ("hour", "n DESC, hour_epoch, principal, event_name, key_arn"),
+        ("key", "key_arn DESC, hour_epoch, principal, event_name"),
     ] {
         let library = view("hourly", &format!("-- partition: {partition}"), &format!("{HOURLY} ORDER BY {order}"));
         let (_, whole) = build(case.path(), &library, 1_000_000);
@@ -119,7 +123,7 @@ fn findings_are_the_same_wherever_they_are_cut() {
 #[test]
 fn a_view_has_the_same_bytes_twice() {
     let case = case(900);
-    let library = view("hourly", "-- partition: hour", &format!("{HOURLY} ORDER BY hour_epoch, principal, event_name"));
+    let library = view("hourly", "-- partition: hour", &format!("{HOURLY} ORDER BY hour_epoch, principal, event_name, key_arn"));
     let (once, _) = build(case.path(), &library, 100);
     let (twice, _) = build(case.path(), &library, 100);
     assert!(once == twice);
@@ -130,7 +134,7 @@ fn a_case_without_events_has_its_tables_and_no_rows() {
     let folder = tempfile::tempdir().unwrap();
     let library = view("hourly", "-- partition: hour", &format!("{HOURLY} ORDER BY principal, hour_epoch, event_name"));
     let (_, table) = build(folder.path(), &library, 10);
-    assert_eq!((table.rows.len(), table.columns.len()), (0, 4));
+    assert_eq!((table.rows.len(), table.columns.len()), (0, 5));
     let mut session = Session::open(folder.path(), Settings::default()).unwrap();
     let sql = "SELECT e.event_id, v.first_epoch FROM events AS e CROSS JOIN evidence AS v \
                WHERE e.account_id NOT IN (SELECT account_id FROM home_accounts)";
@@ -167,30 +171,4 @@ fn the_engine_reports_what_it_cannot_run() {
     let prepared = session.prepare("q", "SELECT no_such_column FROM events", &Header::default()).unwrap();
     let error = session.table(&prepared).unwrap_err().to_string();
     assert!(error.starts_with("q: the SQL engine") || error.contains("no_such_column"), "{error}");
-}
-
-#[test]
-fn stretches_hold_whole_buckets_up_to_the_limit() {
-    let counts = [(0, 5), (10, 5), (30, 25), (40, 1), (50, 9)];
-    assert_eq!(cut_epochs(&counts, 10, 10), [(0, 20), (30, 40), (40, 60)]);
-    assert_eq!(cut_epochs(&counts, 10, 100), [(0, 60)]);
-    assert_eq!(cut_epochs(&[], 10, 10), []);
-}
-
-#[test]
-fn ranges_cover_every_value_once() {
-    let counts: Vec<_> = [(None, 3), (Some("a"), 4), (Some("b"), 9), (Some("c"), 1), (Some("d"), 2)]
-        .map(|(value, count)| (value.map(str::to_owned), count))
-        .into();
-    let ranges: Vec<_> = cut_texts("t", "c", counts, 5, true)
-        .into_iter()
-        .map(|piece| match piece.condition {
-            Condition::Texts { from, to, has_nulls, .. } => {
-                (from.unwrap_or_default(), to.unwrap_or_default(), has_nulls)
-            }
-            Condition::Epochs { .. } => unreachable!(),
-        })
-        .collect();
-    let range = |from: &str, to: &str, has_nulls| (from.to_owned(), to.to_owned(), has_nulls);
-    assert_eq!(ranges, [range("", "b", true), range("b", "c", false), range("c", "", false)]);
 }
