@@ -123,7 +123,8 @@ impl Loaded {
             *by_severity.entry(finding.severity.as_str().to_owned()).or_insert(0) += 1;
         }
         let rows = built.rows_per_day.values().sum();
-        std::fs::remove_dir_all(&scratch).with_context(|| format!("{}: remove the scratch folder", scratch.display()))?;
+        std::fs::remove_dir_all(&scratch)
+            .with_context(|| format!("{}: remove the scratch folder", scratch.display()))?;
         Ok(Analysis {
             tables,
             findings_by_severity: by_severity,

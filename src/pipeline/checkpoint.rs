@@ -146,7 +146,8 @@ pub fn resume(spill: &Spill, is_unchanged: impl Fn(&str, &[u8; 32]) -> bool) -> 
     let mut kept = BTreeSet::new();
     for line in BufReader::new(file).lines() {
         // A line that is cut or not readable is the end of what was kept.
-        let Ok(entry) = line.map_err(serde_json::Error::io).and_then(|line| serde_json::from_str::<Entry>(&line)) else {
+        let Ok(entry) = line.map_err(serde_json::Error::io).and_then(|line| serde_json::from_str::<Entry>(&line))
+        else {
             break;
         };
         if let Some((rows, runs)) = usable(spill.folder(), entry.runs, entry.inputs, &is_unchanged) {

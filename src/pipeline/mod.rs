@@ -15,8 +15,8 @@ use crate::read::{Limits, Reader};
 use crate::schema::Event;
 use crate::table::row::encode;
 use crate::table::sort::{Rows, Run, Spill};
-pub use file::{InputRow, InputStatus};
 use checkpoint::{Journal, Resumed};
+pub use file::{InputRow, InputStatus};
 use filter::RecordFilter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -267,8 +267,7 @@ pub fn extract(
         }
         Ok(())
     })?;
-    let mut extraction =
-        Extraction { rows: Vec::new(), runs: resumed.runs, recipients: resumed.recipients };
+    let mut extraction = Extraction { rows: Vec::new(), runs: resumed.runs, recipients: resumed.recipients };
     for worker in workers {
         extraction.recipients.extend(worker.files.recipients);
         extraction.add(worker.buffer);

@@ -6,12 +6,12 @@
 //! knowledge of what a query means.
 
 use super::engine::{Part, Polars, RowSink, SqlEngine, Statement};
-use super::pieces::cut_texts;
 use super::findings::{self, Finding};
 use super::guard::{self, Guarded, OrderKey, TableSource, Tables};
 use super::header::{Header, Partition, QueryKind};
 use super::library::{Library, LibraryQuery};
 use super::params::{Overrides, Param, ParamValue};
+use super::pieces::cut_texts;
 use super::table::{ResultColumn, Table};
 use crate::case::inputs::INPUT_COLUMNS;
 use crate::error::{Error, Result};
@@ -387,7 +387,6 @@ impl Session {
         findings::sort(&mut all);
         (all, faults)
     }
-
 }
 
 /// True when rows come in ascending order of a text column, NULL last: the order of pieces that are cut by it.

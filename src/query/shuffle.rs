@@ -120,14 +120,7 @@ impl Polars {
         let piles = piles.clone();
         guarded(deal_.query, move || {
             let sink = PlanCallback::new(move |batch: DataFrame| {
-                let told = Deal {
-                    query: &query,
-                    table: &table,
-                    columns: &[],
-                    by: &by,
-                    starts: &starts,
-                    nulls_to,
-                };
+                let told = Deal { query: &query, table: &table, columns: &[], by: &by, starts: &starts, nulls_to };
                 let mut piles = piles.lock().unwrap_or_else(PoisonError::into_inner);
                 for (pile, rows) in piles.iter_mut().zip(deal(&told, &batch)?) {
                     if !rows.is_empty() {
@@ -140,7 +133,9 @@ impl Polars {
         })
         .map(|_| ())
         .map_err(|error| match error {
-            Error::Query { query, line, message } => Error::Query { query, line, message: format!("dealing rows out: {message}") },
+            Error::Query { query, line, message } => {
+                Error::Query { query, line, message: format!("dealing rows out: {message}") }
+            }
             other => other,
         })
     }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Rows in a row group. Small enough that a few of them in memory do not matter, large enough to compress well.
-pub const ROW_GROUP: usize = 8 << 10;
+pub const ROW_GROUP: usize = 16 << 10;
 
 /// Columns of random digits: neither a dictionary nor compression gains anything.
 const RANDOM_COLUMNS: [&str; 5] = ["event_id", "request_id", "shared_event_id", "content_hash", "sha256"];

@@ -128,7 +128,9 @@ impl Spill {
         for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(number) = name.strip_prefix("run-").and_then(|number| number.parse::<u64>().ok()) else { continue };
+            let Some(number) = name.strip_prefix("run-").and_then(|number| number.parse::<u64>().ok()) else {
+                continue;
+            };
             self.next.fetch_max(number + 1, Relaxed);
             if !kept.contains(&name) {
                 std::fs::remove_file(entry.path()).map_err(fail)?;

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::query::header;
-use crate::time::DAY;
 use crate::schema::Event;
 use crate::table::columns::{EVENTS_SCHEMA, EventsBuilder};
 use crate::table::file::{Encoder, TableFile};
 use crate::table::row::{Row, encode};
+use crate::time::DAY;
 
 /// 2024-05-01T00:00:00Z.
 const START: i64 = 1_714_521_600;
@@ -123,7 +123,8 @@ fn findings_are_the_same_wherever_they_are_cut() {
 #[test]
 fn a_view_has_the_same_bytes_twice() {
     let case = case(900);
-    let library = view("hourly", "-- partition: hour", &format!("{HOURLY} ORDER BY hour_epoch, principal, event_name, key_arn"));
+    let library =
+        view("hourly", "-- partition: hour", &format!("{HOURLY} ORDER BY hour_epoch, principal, event_name, key_arn"));
     let (once, _) = build(case.path(), &library, 100);
     let (twice, _) = build(case.path(), &library, 100);
     assert!(once == twice);
