@@ -1,8 +1,8 @@
 -- title: KMS keys
--- description: One row per key that the evidence names, also as the replica that a ReplicateKey made: what it is, who made it, when and by how many it was used,
---   and the last state change seen. The state is a hint: what happened before the evidence or was never logged is not
---   in it.
--- reads: events, key_use_days, aliases
+-- description: One row per key that the evidence names, also as the replica that a ReplicateKey made: what it is, who made
+--   it, when and by how many it was used, for which services and data, its rotation and tags, and the last state change
+--   seen. State, rotation and tags are hints: what happened before the evidence or was never logged is not in them.
+-- reads: events, key_use_days, aliases, admin_events, tag_entries, pair_operations, exposure
 -- column: key_arn: Canonical ARN of the key.
 -- column: key_account_id: The account that owns the key.
 -- column: key_region: The Region in the ARN.
@@ -24,6 +24,16 @@
 -- column: state_time: When that change happened.
 -- column: state_by: The principal that made that change.
 -- column: deletion_time: Earliest deletion, while the state is pending_deletion.
+-- column: is_rotation_enabled: What the last EnableKeyRotation or DisableKeyRotation seen left; NULL when none was seen.
+-- column: rotation_period_days: The period that it set; NULL after DisableKeyRotation.
+-- column: last_rotation_time: The last RotateKey, or RotateKeyOnDemand, seen.
+-- column: rotation_count: Rotations that KMS carried out (RotateKey).
+-- column: tags: The first five tags as last set, `key=value`, in alphabetical order, comma-separated.
+-- column: tag_count: Tags as last set.
+-- column: services: The first five AWS services that used the key for somebody, in alphabetical order, comma-separated.
+-- column: service_count: How many services did.
+-- column: data_classes: The first five kinds of data opened or written with the key, in alphabetical order, comma-separated.
+-- column: data_class_count: How many kinds.
 -- column: first_time: First event about the key; of a replica of which nothing else is known, its ReplicateKey.
 -- column: last_time: Last event about the key, likewise.
 -- column: first_use_time: First successful cryptographic use.
@@ -163,6 +173,111 @@ WITH key_sums AS (
     MAX(CASE WHEN v.alias_no = 5 THEN v.alias_name END) AS alias_5
   FROM alias_ranks AS v
   GROUP BY v.alias_key
+), rotation_rows AS (
+  SELECT
+    ra.key_arn AS rotation_key,
+    ra.event_name,
+    ra.event_time,
+    ra.rotation_period_days,
+    -ra.event_epoch AS negative_epoch,
+    ra.event_id
+  FROM admin_events AS ra
+  WHERE ra.is_ok
+    AND ra.key_arn IS NOT NULL
+    AND ra.event_name IN ('EnableKeyRotation', 'DisableKeyRotation', 'RotateKey', 'RotateKeyOnDemand')
+), ranked_switches AS (
+  SELECT
+    rb.rotation_key,
+    rb.event_name,
+    rb.rotation_period_days,
+    CAST(ROW_NUMBER() OVER (PARTITION BY rb.rotation_key ORDER BY rb.negative_epoch, rb.event_id) AS BIGINT) AS switch_no
+  FROM rotation_rows AS rb
+  WHERE rb.event_name IN ('EnableKeyRotation', 'DisableKeyRotation')
+), rotation_switches AS (
+  SELECT
+    rc.rotation_key AS switch_key,
+    MAX(CASE WHEN rc.switch_no = 1 AND rc.event_name = 'EnableKeyRotation' THEN 1 ELSE 0 END) AS is_enabled,
+    MAX(CASE WHEN rc.switch_no = 1 THEN rc.rotation_period_days END) AS rotation_period_days
+  FROM ranked_switches AS rc
+  GROUP BY rc.rotation_key
+), rotations AS (
+  SELECT
+    rd.rotation_key AS rotated_key,
+    MAX(rd.event_time) AS last_rotation_time,
+    CAST(COUNT(CASE WHEN rd.event_name = 'RotateKey' THEN 1 END) AS BIGINT) AS rotation_count
+  FROM rotation_rows AS rd
+  WHERE rd.event_name IN ('RotateKey', 'RotateKeyOnDemand')
+  GROUP BY rd.rotation_key
+), tag_times AS (
+  SELECT ta.key_arn AS tagged_key, ta.tag_key AS tagged_name, MAX(ta.event_time) AS tag_time
+  FROM tag_entries AS ta
+  WHERE ta.key_arn IS NOT NULL
+  GROUP BY ta.key_arn, ta.tag_key
+), tag_pairs AS (
+  SELECT DISTINCT tc.key_arn, tc.tag_key || '=' || COALESCE(tc.tag_value, '') AS tag
+  FROM tag_entries AS tc
+  JOIN tag_times AS td ON td.tagged_key = tc.key_arn AND td.tagged_name = tc.tag_key AND td.tag_time = tc.event_time
+  WHERE tc.change = 'set'
+), tag_ranks AS (
+  SELECT
+    tb.key_arn,
+    tb.tag,
+    CAST(ROW_NUMBER() OVER (PARTITION BY tb.key_arn ORDER BY tb.tag) AS BIGINT) AS place_no
+  FROM tag_pairs AS tb
+), tag_lists AS (
+  SELECT
+    tb2.key_arn AS tag_list_key,
+    CAST(COUNT(*) AS BIGINT) AS tag_count,
+    MAX(CASE WHEN tb2.place_no = 1 THEN tb2.tag END) AS tag_1,
+    MAX(CASE WHEN tb2.place_no = 2 THEN tb2.tag END) AS tag_2,
+    MAX(CASE WHEN tb2.place_no = 3 THEN tb2.tag END) AS tag_3,
+    MAX(CASE WHEN tb2.place_no = 4 THEN tb2.tag END) AS tag_4,
+    MAX(CASE WHEN tb2.place_no = 5 THEN tb2.tag END) AS tag_5
+  FROM tag_ranks AS tb2
+  GROUP BY tb2.key_arn
+), service_pairs AS (
+  SELECT DISTINCT sb.key_arn, sb.via
+  FROM pair_operations AS sb
+  WHERE sb.via IS NOT NULL
+), service_ranks AS (
+  SELECT
+    sa.key_arn,
+    sa.via,
+    CAST(ROW_NUMBER() OVER (PARTITION BY sa.key_arn ORDER BY sa.via) AS BIGINT) AS place_no
+  FROM service_pairs AS sa
+), service_lists AS (
+  SELECT
+    sa2.key_arn AS service_list_key,
+    CAST(COUNT(*) AS BIGINT) AS service_count,
+    MAX(CASE WHEN sa2.place_no = 1 THEN sa2.via END) AS service_1,
+    MAX(CASE WHEN sa2.place_no = 2 THEN sa2.via END) AS service_2,
+    MAX(CASE WHEN sa2.place_no = 3 THEN sa2.via END) AS service_3,
+    MAX(CASE WHEN sa2.place_no = 4 THEN sa2.via END) AS service_4,
+    MAX(CASE WHEN sa2.place_no = 5 THEN sa2.via END) AS service_5
+  FROM service_ranks AS sa2
+  GROUP BY sa2.key_arn
+), data_pairs AS (
+  SELECT DISTINCT db.key_arn, db.context_class
+  FROM exposure AS db
+  WHERE db.key_arn IS NOT NULL
+    AND db.context_class <> 'none'
+), data_ranks AS (
+  SELECT
+    da.key_arn,
+    da.context_class,
+    CAST(ROW_NUMBER() OVER (PARTITION BY da.key_arn ORDER BY da.context_class) AS BIGINT) AS place_no
+  FROM data_pairs AS da
+), data_lists AS (
+  SELECT
+    da2.key_arn AS data_list_key,
+    CAST(COUNT(*) AS BIGINT) AS data_count,
+    MAX(CASE WHEN da2.place_no = 1 THEN da2.context_class END) AS data_1,
+    MAX(CASE WHEN da2.place_no = 2 THEN da2.context_class END) AS data_2,
+    MAX(CASE WHEN da2.place_no = 3 THEN da2.context_class END) AS data_3,
+    MAX(CASE WHEN da2.place_no = 4 THEN da2.context_class END) AS data_4,
+    MAX(CASE WHEN da2.place_no = 5 THEN da2.context_class END) AS data_5
+  FROM data_ranks AS da2
+  GROUP BY da2.key_arn
 ), home AS (
   SELECT h.account_id AS home_id FROM home_accounts AS h
 ), named_keys AS (
@@ -198,6 +313,19 @@ SELECT
   w.state_time,
   w.state_by,
   CASE WHEN w.state = 'pending_deletion' THEN w.planned_deletion END AS deletion_time,
+  CASE WHEN ro.is_enabled = 1 THEN TRUE WHEN ro.is_enabled = 0 THEN FALSE END AS is_rotation_enabled,
+  ro.rotation_period_days,
+  rt.last_rotation_time,
+  COALESCE(rt.rotation_count, 0) AS rotation_count,
+  tl.tag_1 || COALESCE(',' || tl.tag_2, '') || COALESCE(',' || tl.tag_3, '') || COALESCE(',' || tl.tag_4, '')
+    || COALESCE(',' || tl.tag_5, '') AS tags,
+  COALESCE(tl.tag_count, 0) AS tag_count,
+  sl.service_1 || COALESCE(',' || sl.service_2, '') || COALESCE(',' || sl.service_3, '') || COALESCE(',' || sl.service_4, '')
+    || COALESCE(',' || sl.service_5, '') AS services,
+  COALESCE(sl.service_count, 0) AS service_count,
+  dl.data_1 || COALESCE(',' || dl.data_2, '') || COALESCE(',' || dl.data_3, '') || COALESCE(',' || dl.data_4, '')
+    || COALESCE(',' || dl.data_5, '') AS data_classes,
+  COALESCE(dl.data_count, 0) AS data_class_count,
   m.first_time,
   m.last_time,
   m.first_use_time,
@@ -220,4 +348,9 @@ LEFT JOIN home AS o ON o.home_id = m.key_account_id
 LEFT JOIN creations AS x ON x.created_key = m.total_key
 LEFT JOIN last_states AS w ON w.state_key = m.total_key
 LEFT JOIN alias_lists AS y ON y.alias_key = m.total_key
+LEFT JOIN rotation_switches AS ro ON ro.switch_key = m.total_key
+LEFT JOIN rotations AS rt ON rt.rotated_key = m.total_key
+LEFT JOIN tag_lists AS tl ON tl.tag_list_key = m.total_key
+LEFT JOIN service_lists AS sl ON sl.service_list_key = m.total_key
+LEFT JOIN data_lists AS dl ON dl.data_list_key = m.total_key
 ORDER BY key_arn

@@ -313,6 +313,10 @@ impl Check<'_> {
             write_result(case.path(), &session.explain(&prepared), &table).map_err(one)?;
         }
         self.total_order(&query.path, &table, &guarded.order_by);
+        if query.header.partition.is_some() && !session.gives_the_same_when_cut(query, &prepared, &table)? {
+            let message = "its rows depend on where it is cut: `partition:` promises that they do not".to_owned();
+            self.complain(&query.path, 0, message);
+        }
         let given = if query.kind.gives_findings() {
             let found =
                 findings::from_table(&query.id, query.kind, &query.header, &table, &guarded.lists).map_err(one)?;

@@ -5,7 +5,7 @@
 //! group of principals after the other, and the outcome does not depend on where the cuts fall. Deliberately absent: any
 //! knowledge of what a query means.
 
-use super::engine::{Part, Polars, RowSink, SqlEngine, Statement};
+use super::engine::{Part, Polars, RowSink, ScratchFolder, SqlEngine, Statement};
 use super::findings::{self, Finding};
 use super::guard::{self, Guarded, OrderKey, TableSource, Tables};
 use super::header::{Header, Partition, QueryKind};
@@ -364,6 +364,37 @@ impl Session {
             whole.rows.extend(part.rows);
         }
         findings::from_table(&rule.id, kind, &rule.header, &whole, &rule.guarded.lists)
+    }
+
+    /// True when a query that may be cut gives the rows of `whole` also when it is cut as finely as it can be.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn gives_the_same_when_cut(
+        &mut self,
+        query: &LibraryQuery,
+        prepared: &Prepared,
+        whole: &Table,
+    ) -> std::result::Result<bool, Vec<Error>> {
+        let one = |error: Error| vec![error];
+        let piece_rows = std::mem::replace(&mut self.settings.piece_rows, 1);
+        let same = if query.kind.gives_findings() {
+            let uncut = findings::from_table(&query.id, query.kind, &query.header, whole, &prepared.guarded.lists);
+            let cut = self.findings(query.kind, prepared);
+            uncut.and_then(|uncut| cut.map(|cut| cut == uncut)).map_err(one)
+        } else {
+            let folder = ScratchFolder::create(self.settings.scratch.as_deref()).map_err(one)?;
+            let path = folder.path().join("cut.parquet");
+            let written = self.write_view(prepared, &path).and_then(|rows| {
+                self.engine.register_files("cut_rows", std::slice::from_ref(&path), &[])?;
+                let cut = if rows > 0 { self.own("SELECT * FROM cut_rows")?.rows } else { Vec::new() };
+                self.engine.forget("cut_rows");
+                Ok(cut == whole.rows)
+            });
+            written.map_err(one)
+        };
+        self.settings.piece_rows = piece_rows;
+        same
     }
 
     /// The findings of all rules of the given kinds, in their final order, and the faults of the rules that could not be
