@@ -130,7 +130,7 @@ impl<'s> RowBuffer<'s> {
     /// cannot fail.
     pub fn push(&mut self, event: &Event<'_>) {
         self.rows.push(|buffer| encode(event, buffer));
-        if self.bounded.is_some_and(|(bound, _)| self.rows.memory() >= bound + bound / 8) {
+        if self.bounded.is_some_and(|(bound, _)| self.rows.memory() >= bound.saturating_add(bound / 8)) {
             self.spill();
         }
     }
