@@ -193,9 +193,14 @@ fn resumed(sources: &[Source], spill: &Spill) -> Result<Resumed> {
     if !spill.folder().exists() {
         return Ok(Resumed::default());
     }
-    let places: HashMap<String, &Source> = sources.iter().map(|source| (source.name(), source)).collect();
+    // Files given one by one can share a name: the journal cannot tell which of them it means, so all of them are read.
+    let mut places: HashMap<String, Option<&Source>> = HashMap::new();
+    for source in sources {
+        places.entry(source.name()).and_modify(|place| *place = None).or_insert(Some(source));
+    }
     resume(spill, |path, hash| {
-        let found = places.get(path).and_then(|source| hash_file_content(&source.path()).ok());
+        let place = places.get(path).copied().flatten();
+        let found = place.and_then(|source| hash_file_content(&source.path()).ok());
         found.is_some_and(|found| found == hex(hash))
     })
 }

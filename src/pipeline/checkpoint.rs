@@ -65,6 +65,12 @@ impl From<&InputRow> for StoredInput {
 }
 
 impl StoredInput {
+    /// Rows in the runs.
+    fn row_count(&self) -> u64 {
+        let [_, _, _, kms, adjacent, ..] = self.counts;
+        kms + adjacent
+    }
+
     fn into_row(self) -> Option<InputRow> {
         let [size, inflated, records, kms, adjacent, filtered, bytes_skipped, problem_count] = self.counts;
         Some(InputRow {
@@ -182,7 +188,8 @@ fn usable(
         match input.sha256 {
             Some(hash) if is_unchanged(&input.path, &hash) => rows.push(input.into_row()?),
             Some(_) => return None,
-            // What could not be read has no rows: it is tried again.
+            // What could not be read to its end is tried again. Rows of its beginning must not count twice.
+            None if input.row_count() > 0 => return None,
             None => {}
         }
     }

@@ -192,6 +192,8 @@ struct Checkpoints {
     journal: Option<Journal>,
     /// Files read since the last one.
     inputs: Vec<InputRow>,
+    /// Accounts that received the records of all files before.
+    recipients: BTreeSet<String>,
 }
 
 impl Worker<'_> {
@@ -217,7 +219,10 @@ impl Worker<'_> {
             None => checkpoints.journal.insert(Journal::open(spill)?),
         };
         let runs = self.buffer.runs.get(self.buffer.journaled..).unwrap_or_default();
-        journal.append(runs, &checkpoints.inputs, &self.files.recipients)?;
+        // Only the accounts of these files: a checkpoint that is dropped later must take its accounts with it.
+        let recipients = std::mem::take(&mut self.files.recipients);
+        journal.append(runs, &checkpoints.inputs, &recipients)?;
+        checkpoints.recipients.extend(recipients);
         checkpoints.inputs.clear();
         self.buffer.journaled = self.buffer.runs.len();
         Ok(())
@@ -270,6 +275,7 @@ pub fn extract(
     let mut extraction = Extraction { rows: Vec::new(), runs: resumed.runs, recipients: resumed.recipients };
     for worker in workers {
         extraction.recipients.extend(worker.files.recipients);
+        extraction.recipients.extend(worker.checkpoints.unwrap_or_default().recipients);
         extraction.add(worker.buffer);
     }
     Ok(extraction)
