@@ -108,7 +108,7 @@ def _flags(name: str, value: object) -> Iterator[str]:
     flag = "--" + name.replace("_", "-")
     if value is True:
         yield flag
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         # No flag at all would mean everything, and an empty list hardly ever does.
         if not value:
             raise ValueError(f"{name} is an empty list: leave it out to say that everything is wanted")

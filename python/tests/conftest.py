@@ -6,6 +6,7 @@ the dev profile takes ten to twenty seconds, so tests look at the same few cases
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -44,3 +45,18 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[keytrail.Case, li
         listed.write_text(f"{good}\n{bad}\n", encoding="utf-8")
         made = keytrail.analyze([], folder / "case", files_from=listed, jobs=1)
     return made, caught
+
+
+@pytest.fixture(scope="session")
+def grown(damaged: tuple[keytrail.Case, object], tmp_path_factory: pytest.TempPathFactory) -> keytrail.Case:
+    """A copy of the damaged case, to which one file of the sample logs was added."""
+    folder = tmp_path_factory.mktemp("grown") / "case"
+    shutil.copytree(damaged[0].path, folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", keytrail.KeytrailWarning)
+        return keytrail.analyze(sample_file(), folder, append=True)
+
+
+def sample_file() -> Path:
+    """The first file of the sample logs."""
+    return min((ROOT / "sample-logs" / "AWSLogs").rglob("*.json.gz"))

@@ -89,9 +89,6 @@ def test_polars_and_duckdb_are_optional(case: keytrail.Case) -> None:
     """Without them the module imports, the manifest reads, and the tables say what to install."""
     script = (
         "import sys\n"
-        "class Absent:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        return None\n"
         "hidden = {'polars', 'duckdb'}\n"
         "class Hide:\n"
         "    def __init__(self, finder): self.finder = finder\n"
