@@ -43,6 +43,10 @@ class Case:
     def __repr__(self) -> str:
         return f"Case({str(self._path)!r})"
 
+    def __reduce__(self) -> tuple[type[Case], tuple[Path]]:
+        """Copies and other processes get the path; a DuckDB connection cannot be shared."""
+        return Case, (self._path,)
+
     @property
     def path(self) -> Path:
         """The folder."""

@@ -65,8 +65,10 @@ def test_an_unknown_table_names_its_neighbours(case: keytrail.Case) -> None:
 
 
 def test_a_case_can_be_copied_and_pickled(case: keytrail.Case) -> None:
-    assert copy.copy(case).path == case.path
-    assert pickle.loads(pickle.dumps(keytrail.Case(case.path))).path == case.path
+    connection = case.connect()
+    for other in (copy.copy(case), copy.deepcopy(case), pickle.loads(pickle.dumps(case))):
+        assert other.path == case.path
+        assert other.connect() is not connection
     assert repr(case) == f"Case({str(case.path)!r})"
 
 
