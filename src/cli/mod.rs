@@ -23,7 +23,6 @@ mod summary;
 use anyhow::Result;
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
-use environment::Work;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -84,8 +83,8 @@ pub(crate) fn run() -> ExitCode {
             return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
         }
     };
-    if let Some(work) = work(&cli.command) {
-        environment::start_again(work);
+    if let Some(jobs) = sql_jobs(&cli.command) {
+        environment::start_again(jobs);
     }
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args),
@@ -110,18 +109,17 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// What a command does with its memory; `None` for those that do next to nothing.
-fn work(command: &Command) -> Option<Work> {
+/// The threads of a command that runs SQL; `None` for the others.
+fn sql_jobs(command: &Command) -> Option<usize> {
     let jobs = match command {
-        Command::Extract(args) => return Some(Work::Extraction { jobs: config::jobs(args.resources.jobs) }),
-        Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
+        Command::Extract(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
         Command::Review(args) => args.jobs,
         Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => None,
     };
-    Some(Work::Sql { jobs: config::jobs(jobs) })
+    Some(config::jobs(jobs))
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<Exit> {
