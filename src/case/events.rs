@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::output::event_cells;
 use crate::pipeline::{Extraction, ordered};
 use crate::schema::EVENT_COLUMNS;
-use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, EventsBuilder, arrow_schema};
-use crate::table::file::{Encoded, Encoder, ROW_GROUP, TableFile};
+use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, arrow_schema};
+use crate::table::file::{Encoded, Encoder, EventsEncoder, ROW_GROUP, TableFile};
 use crate::table::row::Row;
 use crate::table::sort::{Fate, Rows, Run, Spill, merge, merge_in_memory};
 use crate::time::{DAY, MICROS, format_date};
@@ -202,34 +202,29 @@ struct EncodedPiece {
 
 /// One worker's builders.
 struct PieceEncoder {
-    encoder: Result<Encoder>,
-    events: EventsBuilder,
+    events: Result<EventsEncoder>,
     children: ChildrenBuilder,
 }
 
 impl PieceEncoder {
     fn new() -> PieceEncoder {
-        PieceEncoder {
-            encoder: Encoder::new(EVENTS_SCHEMA.clone()),
-            events: EventsBuilder::default(),
-            children: ChildrenBuilder::default(),
-        }
+        PieceEncoder { events: EventsEncoder::new(), children: ChildrenBuilder::default() }
     }
 
     fn encode(&mut self, piece: &Piece<'_>) -> Result<EncodedPiece> {
+        let events = match &mut self.events {
+            Ok(events) => events,
+            Err(error) => return Err(Error::table(Path::new("events"), "prepare the table", error)),
+        };
         for row in piece.rows() {
-            self.events.push(&row);
+            events.push(&row);
             if row.has_children() {
                 self.children.push(&row.decode());
             }
         }
         let fail = |error| Error::table(Path::new("events"), "build columns", error);
-        let batch = self.events.finish().map_err(fail)?;
         let children = if self.children.is_empty() { None } else { Some(self.children.finish().map_err(fail)?) };
-        match &self.encoder {
-            Ok(encoder) => Ok(EncodedPiece { day: piece.day, events: encoder.encode(&batch)?, children }),
-            Err(error) => Err(Error::table(Path::new("events"), "prepare the table", error)),
-        }
+        Ok(EncodedPiece { day: piece.day, events: events.finish()?, children })
     }
 }
 

@@ -8,7 +8,9 @@
 //! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
 //! decoding; the provenance columns come last.
 
-use crate::schema::{Event, ForeignKey, PolicyEntry, TagEntry, TrailSelector, for_each_event_column};
+use crate::schema::{
+    EVENT_COLUMNS, Event, ForeignKey, Kind, PolicyEntry, TagEntry, TrailSelector, for_each_event_column,
+};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -19,6 +21,25 @@ macro_rules! count_columns {
     };
 }
 for_each_event_column!(count_columns);
+
+/// Bytes of a value of each column in a row, 0 for text, which tells its own.
+static WIDTHS: [u8; EVENT_COLUMNS.len()] = {
+    let mut widths = [0; EVENT_COLUMNS.len()];
+    let mut column = 0;
+    while column < widths.len() {
+        #[expect(clippy::indexing_slicing, reason = "checked by the compiler: this runs when it compiles")]
+        {
+            widths[column] = match EVENT_COLUMNS[column].kind {
+                Kind::Text => 0,
+                Kind::Boolean => 1,
+                Kind::Date => 4,
+                Kind::Integer | Kind::Timestamp => 8,
+            };
+        }
+        column += 1;
+    }
+    widths
+};
 
 /// Bytes before the presence bits.
 const HEADER: usize = 1 + size_of::<i64>();
@@ -301,6 +322,26 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// Hands the number of each column that has a value, in table order, and the value's bytes to `each`: text as it is,
+    /// booleans as 0 or 1, numbers in little endian.
+    pub(super) fn for_each_value(&self, mut each: impl FnMut(usize, &'a [u8])) {
+        let mut input = In(self.0);
+        input.take(HEADER);
+        let presence = input.take(PRESENCE);
+        for (word, bytes) in presence.chunks(8).enumerate() {
+            let mut bits = bytes.iter().rev().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+            while bits != 0 {
+                let column = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let length = match WIDTHS.get(column) {
+                    Some(0) | None => input.count(),
+                    Some(width) => usize::from(*width),
+                };
+                each(column, input.take(length));
+            }
+        }
+    }
+
     /// The event id, without decoding the rest.
     pub fn event_id(&self) -> &'a [u8] {
         let mut input = In(self.0);
