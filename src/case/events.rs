@@ -64,8 +64,8 @@ impl<'r> Piece<'r> {
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let copied = starts.zip(&self.ends).map(|(start, end)| Row(self.bytes.get(start..*end).unwrap_or_default()));
-        self.borrowed.iter().map(|row| Row(row.0)).chain(copied)
+        let copied = starts.zip(&self.ends).map(|(start, end)| Row::plain(self.bytes.get(start..*end).unwrap_or_default()));
+        self.borrowed.iter().copied().chain(copied)
     }
 }
 
@@ -133,7 +133,7 @@ impl<'r> Gatherer<'r, '_> {
             self.flush(day)?;
         }
         self.piece.day = day;
-        self.piece.size += row.0.len();
+        self.piece.size += row.size();
         Ok(true)
     }
 
@@ -169,7 +169,7 @@ fn merge_pieces<'r>(
     } else {
         merge(rows, runs, spill, |row, fate| {
             if gatherer.admit(row, fate)? {
-                gatherer.piece.bytes.extend_from_slice(row.0);
+                row.write_plain(&mut gatherer.piece.bytes);
                 gatherer.piece.ends.push(gatherer.piece.bytes.len());
             }
             Ok(())
@@ -216,15 +216,15 @@ impl PieceEncoder {
             Ok(events) => events,
             Err(error) => return Err(Error::table(Path::new("events"), "prepare the table", error)),
         };
-        for row in piece.rows() {
-            events.push(&row);
+        let rows = piece.rows().inspect(|row| {
             if row.has_children() {
                 self.children.push(&row.decode());
             }
-        }
+        });
+        let events = events.encode(rows)?;
         let fail = |error| Error::table(Path::new("events"), "build columns", error);
         let children = if self.children.is_empty() { None } else { Some(self.children.finish().map_err(fail)?) };
-        Ok(EncodedPiece { day: piece.day, events: events.finish()?, children })
+        Ok(EncodedPiece { day: piece.day, events, children })
     }
 }
 

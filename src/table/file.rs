@@ -138,7 +138,6 @@ impl Encoder {
 pub struct EventsEncoder {
     chunks: ChunkBuilder,
     schema: SchemaDescriptor,
-    times: Vec<i64>,
     growing: Encoder,
 }
 
@@ -153,7 +152,7 @@ fn style(column: &str) -> Option<Style> {
 }
 
 impl EventsEncoder {
-    /// An encoder without rows.
+    /// An encoder.
     ///
     /// # Errors
     /// None in practice: the columns are those of the schema.
@@ -162,29 +161,27 @@ impl EventsEncoder {
             EVENT_COLUMNS.iter().filter(|column| GROWING_COLUMNS.contains(&column.name)).copied().collect();
         let schema = described(&EVENTS_SCHEMA, Path::new("row group"))?;
         let growing = Encoder::new(arrow_schema(&growing))?;
-        Ok(EventsEncoder { chunks: ChunkBuilder::new(style), schema, times: Vec::new(), growing })
+        Ok(EventsEncoder { chunks: ChunkBuilder::new(style), schema, growing })
     }
 
-    /// Appends one row.
-    pub fn push(&mut self, row: &Row<'_>) {
-        self.times.push(row.event_time());
-        self.chunks.push(row);
-    }
-
-    /// The rows so far as one row group; the encoder is empty afterwards.
+    /// Encodes `rows` as one row group.
     ///
     /// # Errors
     /// When a row has text that is not UTF-8, which only a damaged run on disk can have.
-    pub fn finish(&mut self) -> Result<Encoded> {
+    pub fn encode<'r>(&mut self, rows: impl Iterator<Item = Row<'r>>) -> Result<Encoded> {
         let fail = |error: parquet::errors::ParquetError| Error::table(Path::new("row group"), "encode", error);
-        let rows = self.times.len();
-        let epochs: Int64Array = self.times.iter().map(|time| time.div_euclid(MICROS)).collect();
-        let times = TimestampMicrosecondArray::from(std::mem::take(&mut self.times));
+        let mut times = Vec::new();
+        let chunks = self
+            .chunks
+            .encode(rows.inspect(|row| times.push(row.event_time())), |column| self.schema.column(column))
+            .map_err(fail)?;
+        let rows = times.len();
+        let epochs: Int64Array = times.iter().map(|time| time.div_euclid(MICROS)).collect();
+        let times = TimestampMicrosecondArray::from(times);
         let arrays: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(epochs)];
         let batch = RecordBatch::try_new(self.growing.schema.clone(), arrays)
             .map_err(|error| Error::table(Path::new("row group"), "build columns", error))?;
         let mut growing = self.growing.encode(&batch)?.columns.into_iter();
-        let chunks = self.chunks.finish(|column| self.schema.column(column)).map_err(fail)?;
         let columns = chunks.columns.into_iter().filter_map(|chunk| match chunk {
             Some(facts) => Some(Chunk::Rows(chunks.bytes.clone(), Box::new(facts))),
             None => growing.next(),

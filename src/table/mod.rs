@@ -4,6 +4,7 @@
 //! deduplicates within bounded memory, [`columns`] makes Arrow arrays, `chunk` makes Parquet columns of rows, [`mod@file`]
 //! writes Parquet.
 
+mod repeat;
 pub mod row;
 pub mod sort;
 pub mod columns;

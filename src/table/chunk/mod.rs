@@ -36,6 +36,17 @@ pub(super) struct Style {
     pub(super) has_bounds: bool,
 }
 
+/// Places remembered per column. A power of two.
+const PLACES: usize = 256;
+
+/// Where a text stands in memory, and its number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    start: usize,
+    length: usize,
+    number: u32,
+}
+
 /// One column of a row group being gathered.
 #[derive(Debug)]
 struct Column {
@@ -48,6 +59,8 @@ struct Column {
     /// Numbers of the values in the dictionary; of no use once that is full.
     numbers: Vec<u32>,
     dictionary: Dictionary,
+    /// Numbers of texts that rows refer to, by where these stand.
+    places: Vec<Place>,
     is_numbered: bool,
     /// The values as PLAIN encodes them, when they are not numbered.
     plain: Vec<u8>,
@@ -64,6 +77,7 @@ impl Column {
             count: 0,
             numbers: Vec::new(),
             dictionary: Dictionary::new(kind == Kind::Text),
+            places: Vec::new(),
             is_numbered: style.has_dictionary,
             plain: Vec::new(),
             is_damaged: false,
@@ -71,7 +85,7 @@ impl Column {
     }
 
     #[inline]
-    fn push(&mut self, row: usize, value: &[u8]) {
+    fn push(&mut self, row: usize, value: &[u8], is_repeat: bool) {
         let word = row / 64;
         if word >= self.present.len() {
             self.present.resize(word + 1, 0);
@@ -81,17 +95,41 @@ impl Column {
         }
         self.count += 1;
         if self.is_numbered {
-            let is_last = |number: &u32| self.dictionary.value(*number) == value;
-            let repeated = self.numbers.last().copied().filter(is_last);
-            let is_text = self.kind == Kind::Text;
-            let is_sound = |value: &[u8]| !is_text || std::str::from_utf8(value).is_ok();
-            if let Some(number) = repeated.or_else(|| self.dictionary.number(value, is_sound)) {
+            let number = if is_repeat { self.number_of_place(value) } else { self.number(value) };
+            if let Some(number) = number {
                 self.numbers.push(number);
                 return;
             }
             self.give_up_numbers();
         }
         self.push_plain(value);
+    }
+
+    /// The number of a value, by what it is.
+    #[inline]
+    fn number(&mut self, value: &[u8]) -> Option<u32> {
+        let is_text = self.kind == Kind::Text;
+        self.dictionary.number(value, |value| !is_text || std::str::from_utf8(value).is_ok())
+    }
+
+    /// The number of a text that other rows refer to as well, by where it stands.
+    #[inline]
+    fn number_of_place(&mut self, value: &[u8]) -> Option<u32> {
+        let start = value.as_ptr().addr();
+        let slot = (start as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.trailing_zeros());
+        if let Some(place) = self.places.get(slot as usize)
+            && (place.start, place.length) == (start, value.len())
+        {
+            return Some(place.number);
+        }
+        let number = self.number(value)?;
+        if self.places.is_empty() {
+            self.places.resize(PLACES, Place::default());
+        }
+        if let Some(place) = self.places.get_mut(slot as usize) {
+            *place = Place { start, length: value.len(), number };
+        }
+        Some(number)
     }
 
     fn push_plain(&mut self, value: &[u8]) {
@@ -135,6 +173,8 @@ impl Column {
         if self.dictionary.len() > 0 {
             self.dictionary.clear();
         }
+        // The next rows stand elsewhere.
+        self.places.fill(Place::default());
         self.is_numbered = self.style.has_dictionary;
         self.plain.clear();
         self.is_damaged = false;
@@ -228,9 +268,8 @@ pub(super) struct Chunks {
     pub(super) columns: Vec<Option<ColumnCloseResult>>,
 }
 
-/// Gathers rows and encodes them as column chunks.
+/// Encodes rows as column chunks, in memory that is kept from one row group to the next.
 pub(super) struct ChunkBuilder {
-    rows: usize,
     /// `None` for columns that are encoded otherwise.
     columns: Vec<Option<Column>>,
     page: Vec<u8>,
@@ -249,7 +288,6 @@ impl ChunkBuilder {
             Some(Column::new(column.kind, without(style(column.name)?)))
         });
         ChunkBuilder {
-            rows: 0,
             columns: columns.collect(),
             page: Vec::new(),
             compressed: Vec::new(),
@@ -258,26 +296,30 @@ impl ChunkBuilder {
         }
     }
 
-    /// Appends one row.
-    pub(super) fn push(&mut self, row: &Row<'_>) {
-        let number = self.rows;
-        row.for_each_value(|column, value| {
-            if let Some(Some(column)) = self.columns.get_mut(column) {
-                column.push(number, value);
-            }
-        });
-        self.rows += 1;
-    }
-
-    /// The rows so far as chunks of the columns that `describe` describes; the builder is empty afterwards.
+    /// Encodes `rows` as chunks of the columns that `describe` describes. All rows are there until this returns, so that a
+    /// text is known by its place.
     ///
     /// # Errors
     /// When a row has text that is not UTF-8, which only a damaged run on disk can have.
-    pub(super) fn finish(&mut self, describe: impl Fn(usize) -> ColumnDescPtr) -> Result<Chunks> {
-        let rows = std::mem::take(&mut self.rows);
+    pub(super) fn encode<'r>(
+        &mut self,
+        rows: impl Iterator<Item = Row<'r>>,
+        describe: impl Fn(usize) -> ColumnDescPtr,
+    ) -> Result<Chunks> {
+        self.columns.iter_mut().flatten().for_each(Column::clear);
+        let mut count = 0;
+        for row in rows {
+            row.for_each_value(|column, value, is_repeat| {
+                if let Some(Some(column)) = self.columns.get_mut(column) {
+                    column.push(count, value, is_repeat);
+                }
+            });
+            count += 1;
+        }
+        let rows = count;
         let mut out = TrackedWrite::new(Vec::with_capacity(self.expected + self.expected / 8));
         let mut chunks = Vec::with_capacity(self.columns.len());
-        for (number, column) in self.columns.iter_mut().enumerate() {
+        for (number, column) in self.columns.iter().enumerate() {
             let Some(column) = column else {
                 chunks.push(None);
                 continue;
@@ -294,7 +336,6 @@ impl ChunkBuilder {
                 uncompressed_size: 0,
             };
             chunks.push(Some(pages.chunk(column, rows, &self.page, describe(number))?));
-            column.clear();
         }
         let bytes = out.into_inner()?;
         self.expected = bytes.len();
