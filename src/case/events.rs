@@ -64,7 +64,8 @@ impl<'r> Piece<'r> {
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let copied = starts.zip(&self.ends).map(|(start, end)| Row::plain(self.bytes.get(start..*end).unwrap_or_default()));
+        let copied =
+            starts.zip(&self.ends).map(|(start, end)| Row::plain(self.bytes.get(start..*end).unwrap_or_default()));
         self.borrowed.iter().copied().chain(copied)
     }
 }

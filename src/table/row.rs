@@ -402,6 +402,18 @@ impl<'a> Row<'a> {
         Row { bytes, buffer }
     }
 
+    /// True for a row in the buffer it was encoded into: its texts were text a moment ago.
+    pub(super) fn is_in_memory(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Reads a byte of the row, so that the processor fetches it while another row is worked on: rows in the order of time
+    /// lie all over the memory.
+    pub(super) fn touch(&self) {
+        std::hint::black_box(self.bytes.first().copied());
+        std::hint::black_box(self.bytes.get(self.bytes.len() / 2).copied());
+    }
+
     fn input(&self) -> In<'a> {
         In { rest: self.bytes, buffer: self.buffer }
     }

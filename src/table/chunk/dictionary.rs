@@ -86,16 +86,15 @@ impl Dictionary {
         self.bytes.get(entry.start as usize..entry.end as usize).unwrap_or_default()
     }
 
-    /// The number of `value`, which is added when it is new and `check` accepts it; `None` when the dictionary is full, or
-    /// `value` refused.
+    /// The number of `value`, which is added when it is new; `None` when the dictionary is full.
     #[inline]
-    pub(super) fn number(&mut self, value: &[u8], check: impl FnOnce(&[u8]) -> bool) -> Option<u32> {
+    pub(super) fn number(&mut self, value: &[u8]) -> Option<u32> {
         let hash = hash(value);
         let mask = self.places.len() - 1;
         for step in 0..MAX_STEPS {
             let place = (hash as usize + step) & mask;
             match self.places.get(place).copied().unwrap_or(0).checked_sub(1) {
-                None => return self.add(value, hash, place, check),
+                None => return self.add(value, hash, place),
                 Some(number) => {
                     let Some(entry) = self.entries.get(number as usize) else { continue };
                     if entry.hash == hash && self.entry(entry) == value {
@@ -108,8 +107,8 @@ impl Dictionary {
     }
 
     #[cold]
-    fn add(&mut self, value: &[u8], hash: u32, place: usize, check: impl FnOnce(&[u8]) -> bool) -> Option<u32> {
-        if self.bytes.len() + value.len() + 4 > MAX_BYTES || !check(value) {
+    fn add(&mut self, value: &[u8], hash: u32, place: usize) -> Option<u32> {
+        if self.bytes.len() + value.len() + 4 > MAX_BYTES {
             return None;
         }
         let number = self.entries.len() as u32;
@@ -167,14 +166,14 @@ mod tests {
                 seen.push(value);
                 seen.len() - 1
             });
-            assert_eq!(dictionary.number(value.as_bytes(), |_| true), Some(expected as u32), "{value}");
+            assert_eq!(dictionary.number(value.as_bytes()), Some(expected as u32), "{value}");
         }
         assert_eq!(dictionary.len(), seen.len());
         for (number, value) in seen.iter().enumerate() {
             assert_eq!(dictionary.value(number as u32), value.as_bytes());
         }
         dictionary.clear();
-        assert_eq!((dictionary.len(), dictionary.number(b"a", |_| true)), (0, Some(0)));
+        assert_eq!((dictionary.len(), dictionary.number(b"a")), (0, Some(0)));
         assert_eq!(dictionary.bytes(), b"\x01\0\0\0a");
     }
 
@@ -191,13 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_dictionary_takes_no_more_and_a_refused_value_is_none() {
+    fn a_full_dictionary_takes_no_more() {
         let mut dictionary = Dictionary::new(true);
-        assert_eq!(dictionary.number(b"bad", |_| false), None);
         let large = vec![b'a'; MAX_BYTES - 10];
-        assert_eq!(dictionary.number(&large, |_| true), Some(0));
-        assert_eq!(dictionary.number(b"ab", |_| true), Some(1));
-        assert_eq!(dictionary.number(b"c", |_| true), None);
-        assert_eq!(dictionary.number(b"ab", |_| true), Some(1));
+        assert_eq!(dictionary.number(&large), Some(0));
+        assert_eq!(dictionary.number(b"ab"), Some(1));
+        assert_eq!(dictionary.number(b"c"), None);
+        assert_eq!(dictionary.number(b"ab"), Some(1));
     }
 }

@@ -120,7 +120,8 @@ mod tests {
                 shift += 7;
             }
             if head & 1 == 0 {
-                let value = (0..width.div_ceil(8)).fold(0, |value, at| value | u32::from(bytes.next().unwrap()) << (8 * at));
+                let value =
+                    (0..width.div_ceil(8)).fold(0, |value, at| value | u32::from(bytes.next().unwrap()) << (8 * at));
                 values.extend(std::iter::repeat_n(value, (head >> 1) as usize));
             } else {
                 for _ in 0..head >> 1 {

@@ -7,6 +7,8 @@
 
 mod dictionary;
 mod hybrid;
+#[cfg(test)]
+mod tests;
 
 use crate::schema::{EVENT_COLUMNS, Kind};
 use crate::table::row::Row;
@@ -64,7 +66,7 @@ struct Column {
     is_numbered: bool,
     /// The values as PLAIN encodes them, when they are not numbered.
     plain: Vec<u8>,
-    /// A text that is not UTF-8 was found.
+    /// A text from disk is not UTF-8.
     is_damaged: bool,
 }
 
@@ -108,8 +110,7 @@ impl Column {
     /// The number of a value, by what it is.
     #[inline]
     fn number(&mut self, value: &[u8]) -> Option<u32> {
-        let is_text = self.kind == Kind::Text;
-        self.dictionary.number(value, |value| !is_text || std::str::from_utf8(value).is_ok())
+        self.dictionary.number(value)
     }
 
     /// The number of a text that other rows refer to as well, by where it stands.
@@ -135,7 +136,6 @@ impl Column {
     fn push_plain(&mut self, value: &[u8]) {
         match self.kind {
             Kind::Text => {
-                self.is_damaged |= std::str::from_utf8(value).is_err();
                 self.plain.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
                 self.plain.extend_from_slice(value);
             }
@@ -284,7 +284,8 @@ impl ChunkBuilder {
     pub(super) fn new(style: impl Fn(&str) -> Option<Style>) -> ChunkBuilder {
         let columns = EVENT_COLUMNS.iter().map(|column| {
             // Two values are packed bits anyway.
-            let without = |style: Style| Style { has_dictionary: style.has_dictionary && column.kind != Kind::Boolean, ..style };
+            let without =
+                |style: Style| Style { has_dictionary: style.has_dictionary && column.kind != Kind::Boolean, ..style };
             Some(Column::new(column.kind, without(style(column.name)?)))
         });
         ChunkBuilder {
@@ -308,9 +309,15 @@ impl ChunkBuilder {
     ) -> Result<Chunks> {
         self.columns.iter_mut().flatten().for_each(Column::clear);
         let mut count = 0;
-        for row in rows {
+        let mut rows = rows.peekable();
+        while let Some(row) = rows.next() {
+            if let Some(next) = rows.peek() {
+                next.touch();
+            }
+            let is_sound = row.is_in_memory();
             row.for_each_value(|column, value, is_repeat| {
                 if let Some(Some(column)) = self.columns.get_mut(column) {
+                    column.is_damaged |= !is_sound && column.kind == Kind::Text && std::str::from_utf8(value).is_err();
                     column.push(count, value, is_repeat);
                 }
             });
@@ -364,7 +371,8 @@ impl Pages<'_> {
         }
         let encoding = if has_dictionary { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
         let (def_level_encoding, rep_level_encoding, statistics) = (Encoding::RLE, Encoding::RLE, None);
-        let page = |buf| Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics };
+        let page =
+            |buf| Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics };
         let offset = self.write(data, page)? as i64;
         let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
         if has_dictionary {
@@ -400,8 +408,7 @@ impl Pages<'_> {
                 if buffer.len() < most {
                     buffer.resize(most, 0);
                 }
-                let length =
-                    snappy.compress(data, buffer).map_err(|error| ParquetError::External(Box::new(error)))?;
+                let length = snappy.compress(data, buffer).map_err(|error| ParquetError::External(Box::new(error)))?;
                 buffer.get(..length).unwrap_or_default()
             }
             None => data,
