@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Outside crates and the modules that may name them.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("flate2", &["read"]),
     ("libdeflater", &["read"]),
     ("zstd", &["read"]),
@@ -22,6 +22,8 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("glob", &["discover"]),
     ("globset", &["discover", "pipeline"]),
     ("parquet", &["table", "case"]),
+    ("snap", &["table"]),
+    ("bytes", &["table"]),
     ("arrow_ipc", &["case"]),
     ("polars", &["query"]),
     ("sqlparser", &["query"]),

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::output::event_cells;
 use crate::pipeline::{Extraction, ordered};
 use crate::schema::EVENT_COLUMNS;
-use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, EventsBuilder, arrow_schema};
-use crate::table::file::{Encoded, Encoder, ROW_GROUP, TableFile};
+use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, arrow_schema};
+use crate::table::file::{Encoded, Encoder, EventsEncoder, ROW_GROUP, TableFile};
 use crate::table::row::Row;
 use crate::table::sort::{Fate, Rows, Run, Spill, merge, merge_in_memory};
 use crate::time::{DAY, MICROS, format_date};
@@ -64,8 +64,9 @@ impl<'r> Piece<'r> {
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let copied = starts.zip(&self.ends).map(|(start, end)| Row(self.bytes.get(start..*end).unwrap_or_default()));
-        self.borrowed.iter().map(|row| Row(row.0)).chain(copied)
+        let copied =
+            starts.zip(&self.ends).map(|(start, end)| Row::plain(self.bytes.get(start..*end).unwrap_or_default()));
+        self.borrowed.iter().copied().chain(copied)
     }
 }
 
@@ -133,7 +134,7 @@ impl<'r> Gatherer<'r, '_> {
             self.flush(day)?;
         }
         self.piece.day = day;
-        self.piece.size += row.0.len();
+        self.piece.size += row.size();
         Ok(true)
     }
 
@@ -169,7 +170,7 @@ fn merge_pieces<'r>(
     } else {
         merge(rows, runs, spill, |row, fate| {
             if gatherer.admit(row, fate)? {
-                gatherer.piece.bytes.extend_from_slice(row.0);
+                row.write_plain(&mut gatherer.piece.bytes);
                 gatherer.piece.ends.push(gatherer.piece.bytes.len());
             }
             Ok(())
@@ -202,34 +203,29 @@ struct EncodedPiece {
 
 /// One worker's builders.
 struct PieceEncoder {
-    encoder: Result<Encoder>,
-    events: EventsBuilder,
+    events: Result<EventsEncoder>,
     children: ChildrenBuilder,
 }
 
 impl PieceEncoder {
     fn new() -> PieceEncoder {
-        PieceEncoder {
-            encoder: Encoder::new(EVENTS_SCHEMA.clone()),
-            events: EventsBuilder::default(),
-            children: ChildrenBuilder::default(),
-        }
+        PieceEncoder { events: EventsEncoder::new(), children: ChildrenBuilder::default() }
     }
 
     fn encode(&mut self, piece: &Piece<'_>) -> Result<EncodedPiece> {
-        for row in piece.rows() {
-            self.events.push(&row);
+        let events = match &mut self.events {
+            Ok(events) => events,
+            Err(error) => return Err(Error::table(Path::new("events"), "prepare the table", error)),
+        };
+        let rows = piece.rows().inspect(|row| {
             if row.has_children() {
                 self.children.push(&row.decode());
             }
-        }
+        });
+        let events = events.encode(rows)?;
         let fail = |error| Error::table(Path::new("events"), "build columns", error);
-        let batch = self.events.finish().map_err(fail)?;
         let children = if self.children.is_empty() { None } else { Some(self.children.finish().map_err(fail)?) };
-        match &self.encoder {
-            Ok(encoder) => Ok(EncodedPiece { day: piece.day, events: encoder.encode(&batch)?, children }),
-            Err(error) => Err(Error::table(Path::new("events"), "prepare the table", error)),
-        }
+        Ok(EncodedPiece { day: piece.day, events, children })
     }
 }
 

@@ -37,11 +37,24 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, record: &Value<'a>) {
         return;
     }
     let Some(account) = event.account_id.as_deref() else { return };
+    if !has(&FINDERS.1) && has_only_keys_of(raw, account) {
+        return;
+    }
     let mut search = Search { account, path: "requestParameters".to_owned(), rows: BTreeSet::new() };
     search.value(record.get("requestParameters"));
     let rows: Vec<ForeignKey<'a>> = search.rows.into_iter().collect();
     event.foreign_key_arns = json_array(&rows);
     event.foreign_keys = rows;
+}
+
+/// True when each `:kms:` in a text without escapes is followed by a Region and `account`: most calls name their own key.
+fn has_only_keys_of(raw: &str, account: &str) -> bool {
+    FINDERS.0.find_iter(raw.as_bytes()).all(|at| {
+        let rest = raw.as_bytes().get(at + ":kms:".len()..).unwrap_or_default();
+        let region = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+        let field = rest.get(region..).and_then(|rest| rest.strip_prefix(b":"));
+        field.and_then(|rest| rest.strip_prefix(account.as_bytes())).is_some_and(|rest| rest.starts_with(b":"))
+    })
 }
 
 fn json_array<'a>(rows: &[ForeignKey<'a>]) -> Option<Cow<'a, str>> {

@@ -13,7 +13,6 @@ use crate::discover::Source;
 use crate::error::{Error, Result};
 use crate::read::{Limits, Reader};
 use crate::schema::Event;
-use crate::table::row::encode;
 use crate::table::sort::{Rows, Run, Spill};
 use checkpoint::{Journal, Resumed};
 pub use file::{InputRow, InputStatus};
@@ -129,7 +128,7 @@ impl<'s> RowBuffer<'s> {
     /// Appends one event. A failure to write a run is kept for `RowBuffer::check`, because the scanner that calls this
     /// cannot fail.
     pub fn push(&mut self, event: &Event<'_>) {
-        self.rows.push(|buffer| encode(event, buffer));
+        self.rows.push(event);
         if self.bounded.is_some_and(|(bound, _)| self.rows.memory() >= bound.saturating_add(bound / 8)) {
             self.spill();
         }

@@ -5,14 +5,21 @@
 //! thread number reaches the bytes.
 
 use crate::error::{Error, Result};
-use arrow_array::RecordBatch;
+use crate::schema::{Column, EVENT_COLUMNS};
+use crate::table::chunk::{ChunkBuilder, Style};
+use crate::table::columns::{EVENTS_SCHEMA, arrow_schema};
+use crate::table::row::Row;
+use crate::time::MICROS;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::Schema;
+use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -68,9 +75,17 @@ fn properties() -> WriterPropertiesPtr {
 
 /// A row group ready to be appended to a file.
 pub struct Encoded {
-    columns: Vec<ArrowColumnChunk>,
+    columns: Vec<Chunk>,
     /// Rows in it.
     pub rows: usize,
+}
+
+/// A column chunk ready to be appended.
+enum Chunk {
+    /// Made from an Arrow array.
+    Array(ArrowColumnChunk),
+    /// Made from rows: the bytes of all such chunks of the row group, and what is known of this one.
+    Rows(Bytes, Box<ColumnCloseResult>),
 }
 
 /// Encodes row groups of one schema. Each thread has its own.
@@ -79,10 +94,12 @@ pub struct Encoder {
     factory: ArrowRowGroupWriterFactory,
 }
 
+fn described(schema: &Schema, path: &Path) -> Result<SchemaDescriptor> {
+    ArrowSchemaConverter::new().convert(schema).map_err(|error| Error::table(path, "convert the schema", error))
+}
+
 fn writer<W: std::io::Write + Send>(out: W, schema: &Schema, path: &Path) -> Result<SerializedFileWriter<W>> {
-    let described =
-        ArrowSchemaConverter::new().convert(schema).map_err(|error| Error::table(path, "convert the schema", error))?;
-    SerializedFileWriter::new(out, described.root_schema_ptr(), properties())
+    SerializedFileWriter::new(out, described(schema, path)?.root_schema_ptr(), properties())
         .map_err(|error| Error::table(path, "create the table", error))
 }
 
@@ -109,11 +126,67 @@ impl Encoder {
             for leaf in compute_leaves(field, array).map_err(fail)? {
                 if let Some(mut column) = writers.next() {
                     column.write(&leaf).map_err(fail)?;
-                    columns.push(column.close().map_err(fail)?);
+                    columns.push(Chunk::Array(column.close().map_err(fail)?));
                 }
             }
         }
         Ok(Encoded { columns, rows: batch.num_rows() })
+    }
+}
+
+/// Encodes rows of the events table as row groups. Each thread has its own.
+pub struct EventsEncoder {
+    chunks: ChunkBuilder,
+    schema: SchemaDescriptor,
+    growing: Encoder,
+}
+
+/// How a column of the events table is made from rows; the growing ones go through Arrow.
+fn style(column: &str) -> Option<Style> {
+    let is_random = RANDOM_COLUMNS.contains(&column);
+    (!GROWING_COLUMNS.contains(&column)).then_some(Style {
+        has_dictionary: !is_random && !UNIQUE_COLUMNS.contains(&column),
+        is_compressed: !is_random,
+        has_bounds: PRUNED_COLUMNS.contains(&column),
+    })
+}
+
+impl EventsEncoder {
+    /// An encoder.
+    ///
+    /// # Errors
+    /// None in practice: the columns are those of the schema.
+    pub fn new() -> Result<EventsEncoder> {
+        let growing: Vec<Column> =
+            EVENT_COLUMNS.iter().filter(|column| GROWING_COLUMNS.contains(&column.name)).copied().collect();
+        let schema = described(&EVENTS_SCHEMA, Path::new("row group"))?;
+        let growing = Encoder::new(arrow_schema(&growing))?;
+        Ok(EventsEncoder { chunks: ChunkBuilder::new(style), schema, growing })
+    }
+
+    /// Encodes `rows` as one row group.
+    ///
+    /// # Errors
+    /// When a row has text that is not UTF-8, which only a damaged run on disk can have.
+    pub fn encode<'r>(&mut self, rows: impl Iterator<Item = Row<'r>>) -> Result<Encoded> {
+        let fail = |error: parquet::errors::ParquetError| Error::table(Path::new("row group"), "encode", error);
+        let mut times = Vec::new();
+        let chunks = self
+            .chunks
+            .encode(rows.inspect(|row| times.push(row.event_time())), |column| self.schema.column(column))
+            .map_err(fail)?;
+        let rows = times.len();
+        let epochs: Int64Array = times.iter().map(|time| time.div_euclid(MICROS)).collect();
+        let times = TimestampMicrosecondArray::from(times);
+        let arrays: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(epochs)];
+        let batch = RecordBatch::try_new(self.growing.schema.clone(), arrays)
+            .map_err(|error| Error::table(Path::new("row group"), "build columns", error))?;
+        let mut growing = self.growing.encode(&batch)?.columns.into_iter();
+        let columns = chunks.columns.into_iter().filter_map(|chunk| match chunk {
+            Some(facts) => Some(Chunk::Rows(chunks.bytes.clone(), Box::new(facts))),
+            None => growing.next(),
+        });
+        Ok(Encoded { columns: columns.collect(), rows })
     }
 }
 
@@ -147,7 +220,10 @@ impl TableFile {
         let fail = |error: parquet::errors::ParquetError| Error::table(&self.path, "write the table", error);
         let mut group = self.writer.next_row_group().map_err(fail)?;
         for column in encoded.columns {
-            column.append_to_row_group(&mut group).map_err(fail)?;
+            match column {
+                Chunk::Array(chunk) => chunk.append_to_row_group(&mut group).map_err(fail)?,
+                Chunk::Rows(bytes, facts) => group.append_column(&bytes, *facts).map_err(fail)?,
+            }
         }
         group.close().map_err(fail)?;
         self.rows += encoded.rows as u64;

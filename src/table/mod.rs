@@ -1,9 +1,12 @@
 //! Tables: rows, their order, their columns and their files.
 //!
 //! In: normalised events. Out: sorted, deduplicated Parquet files, or Arrow batches. [`row`] encodes, [`sort`] orders and
-//! deduplicates within bounded memory, [`columns`] makes Arrow arrays, [`mod@file`] writes Parquet.
+//! deduplicates within bounded memory, [`columns`] makes Arrow arrays, `chunk` makes Parquet columns of rows, [`mod@file`]
+//! writes Parquet.
 
+mod repeat;
 pub mod row;
 pub mod sort;
 pub mod columns;
+mod chunk;
 pub mod file;

@@ -6,9 +6,13 @@
 //!
 //! Layout, little endian: a byte of flags, the content hash, the presence bits of all columns, then each present value in table order (text as its
 //! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
-//! decoding; the provenance columns come last.
+//! decoding; the provenance columns come last. A text that stands in the same buffer already is a reference to its place
+//! there ([`super::repeat`]); rows that leave the buffer are written without references.
 
-use crate::schema::{Event, ForeignKey, PolicyEntry, TagEntry, TrailSelector, for_each_event_column};
+use crate::schema::{
+    EVENT_COLUMNS, Event, ForeignKey, Kind, PolicyEntry, TagEntry, TrailSelector, for_each_event_column,
+};
+use crate::table::repeat::Repeats;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -20,6 +24,25 @@ macro_rules! count_columns {
 }
 for_each_event_column!(count_columns);
 
+/// Bytes of a value of each column in a row, 0 for text, which tells its own.
+static WIDTHS: [u8; EVENT_COLUMNS.len()] = {
+    let mut widths = [0; EVENT_COLUMNS.len()];
+    let mut column = 0;
+    while column < widths.len() {
+        #[expect(clippy::indexing_slicing, reason = "checked by the compiler: this runs when it compiles")]
+        {
+            widths[column] = match EVENT_COLUMNS[column].kind {
+                Kind::Text => 0,
+                Kind::Boolean => 1,
+                Kind::Date => 4,
+                Kind::Integer | Kind::Timestamp => 8,
+            };
+        }
+        column += 1;
+    }
+    widths
+};
+
 /// Bytes before the presence bits.
 const HEADER: usize = 1 + size_of::<i64>();
 
@@ -27,16 +50,30 @@ const HEADER: usize = 1 + size_of::<i64>();
 const IS_KMS: u8 = 1;
 /// Flag of an event with child rows.
 const HAS_CHILDREN: u8 = 2;
+/// Flag of a row with references into its buffer.
+const HAS_REPEATS: u8 = 4;
+
+/// Stands for a length, before the offset of a text in the buffer.
+const REPEAT: u8 = 254;
 
 /// `eventSource` of KMS.
 const KMS: &str = "kms.amazonaws.com";
 
 /// One encoded event.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a>(pub &'a [u8]);
+pub struct Row<'a> {
+    bytes: &'a [u8],
+    /// The buffer that its references point into; empty for a row without any.
+    buffer: &'a [u8],
+}
 
 /// Where rows are written: a growing buffer.
 struct Out<'b>(&'b mut Vec<u8>);
+
+/// Bytes that [`Out::count`] takes.
+pub(super) fn count_size(count: usize) -> usize {
+    if count < usize::from(REPEAT) { 1 } else { 5 }
+}
 
 impl Out<'_> {
     fn text(&mut self, text: &str) {
@@ -54,10 +91,22 @@ impl Out<'_> {
         }
     }
 
-    /// One byte for counts below 255, which nearly all lengths are; else 255 and four bytes.
+    /// A text of `column`, or a reference to its place; true for that.
+    fn column_text(&mut self, text: &str, column: usize, repeats: Option<&mut Repeats>) -> bool {
+        let repeated = repeats.and_then(|repeats| repeats.find(column, text.as_bytes(), self.0));
+        if let Some(offset) = repeated {
+            self.0.push(REPEAT);
+            self.0.extend_from_slice(&offset.to_le_bytes());
+            return true;
+        }
+        self.text(text);
+        false
+    }
+
+    /// One byte for counts below 254, which nearly all lengths are; else 255 and four bytes.
     fn count(&mut self, count: usize) {
         match u8::try_from(count) {
-            Ok(small) if small < u8::MAX => self.0.push(small),
+            Ok(small) if small < REPEAT => self.0.push(small),
             _ => {
                 self.0.push(u8::MAX);
                 self.0.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
@@ -68,13 +117,29 @@ impl Out<'_> {
 
 /// Reads what [`Out`] wrote. A row is only ever our own writing, but one read back from a damaged disk must not crash: what
 /// is missing reads as zero or empty.
-struct In<'a>(&'a [u8]);
+struct In<'a> {
+    rest: &'a [u8],
+    buffer: &'a [u8],
+}
 
 impl<'a> In<'a> {
     fn take(&mut self, length: usize) -> &'a [u8] {
-        let (head, tail) = self.0.split_at(length.min(self.0.len()));
-        self.0 = tail;
+        let (head, tail) = self.rest.split_at(length.min(self.rest.len()));
+        self.rest = tail;
         head
+    }
+
+    /// A text of a column, and whether it stands elsewhere in the buffer.
+    fn column_text(&mut self) -> (&'a [u8], bool) {
+        if self.rest.first() != Some(&REPEAT) {
+            let length = self.count();
+            return (self.take(length), false);
+        }
+        self.take(1);
+        let offset = u32::from_le_bytes(self.array()) as usize;
+        let mut there = In { rest: self.buffer.get(offset..).unwrap_or_default(), buffer: &[] };
+        let length = there.count();
+        (there.take(length), true)
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {
@@ -90,7 +155,7 @@ impl<'a> In<'a> {
 
     /// A count of child rows: never more than there are bytes left, so that a damaged count cannot run away.
     fn rows(&mut self) -> usize {
-        self.count().min(self.0.len())
+        self.count().min(self.rest.len())
     }
 
     fn text(&mut self) -> &'a str {
@@ -103,21 +168,37 @@ impl<'a> In<'a> {
     }
 }
 
-macro_rules! put {
-    (Text, $out:ident, $value:expr) => {
-        $value.as_deref().map(|value| $out.text(value))
+/// True for columns whose texts are looked for in the buffer. Those of the others hardly repeat, and the id must be found
+/// without decoding.
+macro_rules! may_repeat {
+    ($name:ident) => {
+        !matches!(
+            stringify!($name).as_bytes(),
+            b"event_id" | b"request_id" | b"shared_event_id" | b"request_parameters" | b"encryption_context"
+        )
     };
-    (Boolean, $out:ident, $value:expr) => {
+}
+
+macro_rules! put {
+    (Text, $name:ident, $out:ident, $value:expr, $column:ident, $repeats:ident, $flags:ident) => {
+        $value.as_deref().map(|value| {
+            let repeats = if may_repeat!($name) { $repeats.as_deref_mut() } else { None };
+            if $out.column_text(value, $column, repeats) {
+                $flags |= HAS_REPEATS;
+            }
+        })
+    };
+    (Boolean, $name:ident, $out:ident, $value:expr, $($rest:ident),*) => {
         $value.map(|value| $out.0.push(u8::from(value)))
     };
-    ($kind:ident, $out:ident, $value:expr) => {
+    ($kind:ident, $name:ident, $out:ident, $value:expr, $($rest:ident),*) => {
         $value.map(|value| $out.0.extend_from_slice(&value.to_le_bytes()))
     };
 }
 
 macro_rules! get {
     (Text, $in:ident) => {
-        Cow::Borrowed($in.text())
+        Cow::Borrowed(std::str::from_utf8($in.column_text().0).unwrap_or_default())
     };
     (Boolean, $in:ident) => {
         $in.array() == [1u8]
@@ -132,10 +213,13 @@ macro_rules! get {
 
 macro_rules! define_codec {
     ($(($group:ident, $name:ident, $kind:ident, $doc:literal),)*) => {
-        /// Appends `event` to `buffer` as one row. Its `event_id` and `event_time` must be set.
-        pub fn encode(event: &Event<'_>, buffer: &mut Vec<u8>) {
+        /// Appends `event` to `buffer` as one row. Its `event_id` and `event_time` must be set. With `repeats`, which must
+        /// have seen all rows of the buffer, texts that stand there already are references.
+        pub(super) fn encode_into(event: &Event<'_>, buffer: &mut Vec<u8>, mut repeats: Option<&mut Repeats>) {
             let is_kms = event.event_source.as_deref() == Some(KMS);
-            buffer.push(if is_kms { IS_KMS } else { 0 } | if has_children(event) { HAS_CHILDREN } else { 0 });
+            let mut flags = if is_kms { IS_KMS } else { 0 } | if has_children(event) { HAS_CHILDREN } else { 0 };
+            let first = buffer.len();
+            buffer.push(flags);
             buffer.extend_from_slice(&event.content_hash.unwrap_or_default().to_le_bytes());
             let start = buffer.len();
             buffer.resize(start + PRESENCE, 0);
@@ -143,7 +227,7 @@ macro_rules! define_codec {
             let mut out = Out(buffer);
             let mut column = 0usize;
             $(
-                if put!($kind, out, event.$name).is_some() {
+                if put!($kind, $name, out, event.$name, column, repeats, flags).is_some() {
                     if let Some(byte) = presence.get_mut(column / 8) {
                         *byte |= 1 << (column % 8);
                     }
@@ -155,12 +239,15 @@ macro_rules! define_codec {
             if let Some(bits) = buffer.get_mut(start..start + PRESENCE) {
                 bits.copy_from_slice(&presence);
             }
+            if let Some(byte) = buffer.get_mut(first) {
+                *byte = flags;
+            }
         }
 
         impl<'a> Row<'a> {
             /// The event again, borrowing from the row.
             pub fn decode(&self) -> Event<'a> {
-                let mut input = In(self.0);
+                let mut input = self.input();
                 input.take(HEADER);
                 let presence = input.take(PRESENCE);
                 let mut event = Event::default();
@@ -181,6 +268,11 @@ macro_rules! define_codec {
     };
 }
 for_each_event_column!(define_codec);
+
+/// Appends `event` to `buffer` as one row without references. Its `event_id` and `event_time` must be set.
+pub fn encode(event: &Event<'_>, buffer: &mut Vec<u8>) {
+    encode_into(event, buffer, None);
+}
 
 fn has_children(event: &Event<'_>) -> bool {
     !(event.policy_entries.is_empty()
@@ -270,7 +362,7 @@ pub(super) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub(super) fn new(row: &Row<'a>) -> Columns<'a> {
-        let mut input = In(row.0);
+        let mut input = row.input();
         input.take(HEADER);
         Columns { presence: input.take(PRESENCE), input, column: 0 }
     }
@@ -283,8 +375,7 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn text(&mut self) -> &'a [u8] {
-        let length = self.input.count();
-        self.input.take(length)
+        self.input.column_text().0
     }
 
     pub(super) fn boolean(&mut self) -> bool {
@@ -301,9 +392,80 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// A row of bytes that hold no references.
+    pub fn plain(bytes: &'a [u8]) -> Row<'a> {
+        Row { bytes, buffer: &[] }
+    }
+
+    /// A row whose references point into `buffer`.
+    pub(super) fn within(bytes: &'a [u8], buffer: &'a [u8]) -> Row<'a> {
+        Row { bytes, buffer }
+    }
+
+    /// True for a row in the buffer it was encoded into: its texts were text a moment ago.
+    pub(super) fn is_in_memory(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Reads a byte of the row, so that the processor fetches it while another row is worked on: rows in the order of time
+    /// lie all over the memory.
+    pub(super) fn touch(&self) {
+        std::hint::black_box(self.bytes.first().copied());
+        std::hint::black_box(self.bytes.get(self.bytes.len() / 2).copied());
+    }
+
+    fn input(&self) -> In<'a> {
+        In { rest: self.bytes, buffer: self.buffer }
+    }
+
+    /// Bytes it takes where it stands.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends the row to `out` without references.
+    pub fn write_plain(&self, out: &mut Vec<u8>) {
+        if self.flags() & HAS_REPEATS == 0 {
+            out.extend_from_slice(self.bytes);
+            return;
+        }
+        let head = self.bytes.get(..HEADER + PRESENCE).unwrap_or(self.bytes);
+        out.push(self.flags() & !HAS_REPEATS);
+        out.extend_from_slice(head.get(1..).unwrap_or_default());
+        let mut out = Out(out);
+        let children = self.for_each_value(|column, value, _| {
+            if WIDTHS.get(column) == Some(&0) {
+                out.count(value.len());
+            }
+            out.0.extend_from_slice(value);
+        });
+        out.0.extend_from_slice(children);
+    }
+
+    /// Hands the number of each column that has a value, in table order, the value's bytes and whether they are referred to
+    /// by this row, to `each`: text as it is, booleans as 0 or 1, numbers in little endian. Returns the child rows' bytes.
+    pub(super) fn for_each_value(&self, mut each: impl FnMut(usize, &'a [u8], bool)) -> &'a [u8] {
+        let mut input = self.input();
+        input.take(HEADER);
+        let presence = input.take(PRESENCE);
+        for (word, bytes) in presence.chunks(8).enumerate() {
+            let mut bits = bytes.iter().rev().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+            while bits != 0 {
+                let column = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let (value, is_repeat) = match WIDTHS.get(column) {
+                    Some(0) | None => input.column_text(),
+                    Some(width) => (input.take(usize::from(*width)), false),
+                };
+                each(column, value, is_repeat);
+            }
+        }
+        input.rest
+    }
+
     /// The event id, without decoding the rest.
     pub fn event_id(&self) -> &'a [u8] {
-        let mut input = In(self.0);
+        let mut input = self.input();
         input.take(HEADER + PRESENCE);
         let length = input.count();
         input.take(length)
@@ -311,7 +473,7 @@ impl<'a> Row<'a> {
 
     /// Event time in microseconds since 1970-01-01 UTC, without decoding the rest.
     pub fn event_time(&self) -> i64 {
-        let mut input = In(self.0);
+        let mut input = self.input();
         input.take(HEADER + PRESENCE);
         let length = input.count();
         input.take(length);
@@ -329,12 +491,14 @@ impl<'a> Row<'a> {
     }
 
     fn flags(&self) -> u8 {
-        self.0.first().copied().unwrap_or(0)
+        self.bytes.first().copied().unwrap_or(0)
     }
 
     /// The hash of the whole record, without decoding the rest.
     pub fn content_hash(&self) -> i64 {
-        i64::from_le_bytes(In(self.0.get(1..).unwrap_or_default()).array())
+        let mut input = self.input();
+        input.take(1);
+        i64::from_le_bytes(input.array())
     }
 
     /// The total order of the events table: time, id, content, then where it came from.
@@ -380,7 +544,7 @@ mod tests {
         });
         let mut buffer = vec![9, 9];
         encode(&event, &mut buffer);
-        let row = Row(&buffer[2..]);
+        let row = Row::plain(&buffer[2..]);
         assert_eq!(row.decode(), event);
         assert_eq!(row.event_id(), b"e1");
         assert_eq!(row.content_hash(), -9);
@@ -393,7 +557,7 @@ mod tests {
         let mut buffer = Vec::new();
         encode(&Event { event_id: Some("e1".into()), event_time: Some(5), ..Event::default() }, &mut buffer);
         for length in 0..buffer.len() {
-            Row(&buffer[..length]).decode();
+            Row::plain(&buffer[..length]).decode();
         }
     }
 }

@@ -6,7 +6,9 @@
 //! total and ends in the provenance.
 
 use crate::error::{Error, Result};
-use crate::table::row::Row;
+use crate::schema::Event;
+use crate::table::repeat::Repeats;
+use crate::table::row::{Row, encode_into};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::fs::File;
@@ -33,6 +35,8 @@ struct Entry {
 pub struct Rows {
     bytes: Vec<u8>,
     index: Vec<Entry>,
+    /// Where texts stand in `bytes`; made with the first row.
+    repeats: Option<Repeats>,
 }
 
 fn prefix(id: &[u8]) -> u64 {
@@ -44,11 +48,11 @@ fn prefix(id: &[u8]) -> u64 {
 }
 
 impl Rows {
-    /// Adds one row, which `encode` appends to the buffer it is given.
-    pub fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds one event, whose `event_id` and `event_time` must be set.
+    pub fn push(&mut self, event: &Event<'_>) {
         let start = self.bytes.len();
-        encode(&mut self.bytes);
-        let row = Row(self.bytes.get(start..).unwrap_or_default());
+        encode_into(event, &mut self.bytes, Some(self.repeats.get_or_insert_with(Repeats::new)));
+        let row = Row::plain(self.bytes.get(start..).unwrap_or_default());
         let (time, id_prefix) = (row.event_time(), prefix(row.event_id()));
         self.index.push(Entry { time, id_prefix, start: start as u64, end: self.bytes.len() as u64 });
     }
@@ -56,6 +60,7 @@ impl Rows {
     /// Makes room for `bytes` bytes of rows.
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve_exact(bytes);
+        self.index.reserve_exact(bytes / 1024);
     }
 
     /// Number of rows.
@@ -74,7 +79,7 @@ impl Rows {
     }
 
     fn entry_row(&self, entry: &Entry) -> Row<'_> {
-        Row(self.bytes.get(entry.start as usize..entry.end as usize).unwrap_or_default())
+        Row::within(self.bytes.get(entry.start as usize..entry.end as usize).unwrap_or_default(), &self.bytes)
     }
 
     /// The rows in their present order.
@@ -86,6 +91,9 @@ impl Rows {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.index.clear();
+        if let Some(repeats) = &mut self.repeats {
+            repeats.clear();
+        }
     }
 
     /// Brings the rows into the order of the events table.
@@ -149,7 +157,8 @@ impl Spill {
             .map_err(|error| Error::file(&self.folder, "create the spill folder", error))?;
         let path = self.folder.join(format!("run-{}", self.next.fetch_add(1, Relaxed)));
         let file = File::create(&path).map_err(|error| Error::file(&path, "create a sorted run", error))?;
-        Ok(RunWriter { path, file: BufWriter::with_capacity(1 << 20, file), rows: 0, bytes: 0, keeps: self.keeps })
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok(RunWriter { path, file, row: Vec::new(), rows: 0, bytes: 0, keeps: self.keeps })
     }
 
     /// Sorts `rows`, writes them as one run and empties them.
@@ -170,6 +179,7 @@ impl Spill {
 struct RunWriter {
     path: PathBuf,
     file: BufWriter<File>,
+    row: Vec<u8>,
     rows: u64,
     bytes: u64,
     keeps: bool,
@@ -177,12 +187,14 @@ struct RunWriter {
 
 impl RunWriter {
     fn push(&mut self, row: Row<'_>) -> Result<()> {
-        let length = u32::try_from(row.0.len()).unwrap_or(u32::MAX);
+        self.row.clear();
+        row.write_plain(&mut self.row);
+        let length = u32::try_from(self.row.len()).unwrap_or(u32::MAX);
         self.rows += 1;
-        self.bytes += row.0.len() as u64 + 4;
+        self.bytes += self.row.len() as u64 + 4;
         self.file
             .write_all(&length.to_le_bytes())
-            .and_then(|()| self.file.write_all(row.0))
+            .and_then(|()| self.file.write_all(&self.row))
             .map_err(|error| Error::file(&self.path, "write a sorted run", error))
     }
 
@@ -283,9 +295,9 @@ impl<'r> Cursor<'r> {
         match self {
             Cursor::Memory { rows, at } => match rows.index.get(at.wrapping_sub(1)) {
                 Some(entry) => rows.entry_row(entry),
-                None => Row(&[]),
+                None => Row::plain(&[]),
             },
-            Cursor::Disk { row, .. } => Row(row),
+            Cursor::Disk { row, .. } => Row::plain(row),
         }
     }
 }
@@ -446,8 +458,6 @@ fn merge_cursors(cursors: Vec<Cursor<'_>>, mut each: impl FnMut(Row<'_>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::Event;
-    use crate::table::row::encode;
 
     fn push(rows: &mut Rows, time: i64, id: &str, hash: i64, file: &str) {
         let event = Event {
@@ -457,7 +467,7 @@ mod tests {
             source_file: Some(file.into()),
             ..Event::default()
         };
-        rows.push(|buffer| encode(&event, buffer));
+        rows.push(&event);
     }
 
     fn collect(rows: &mut [Rows], runs: Vec<Run>, spill: &Spill) -> Vec<(i64, String, String, Fate)> {

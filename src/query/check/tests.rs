@@ -30,7 +30,7 @@ fn load(records: &[Value], folder: &Path) -> Result<()> {
             ..Event::default()
         };
         encode(&event, &mut row);
-        rows.push(&Row(&row));
+        rows.push(&Row::plain(&row));
     }
     let place = folder.join("events/date=2024-05-01");
     std::fs::create_dir_all(&place).unwrap();

@@ -33,7 +33,7 @@ fn case(count: i64) -> tempfile::TempDir {
             ..Event::default()
         };
         encode(&event, &mut row);
-        days.entry(date).or_default().push(&Row(&row));
+        days.entry(date).or_default().push(&Row::plain(&row));
     }
     for (day, mut rows) in days {
         let path = folder.path().join("events").join(format!("date={}", crate::time::format_date(day)));
