@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Outside crates and the modules that may name them.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("flate2", &["read"]),
     ("libdeflater", &["read"]),
     ("zstd", &["read"]),
@@ -26,6 +26,9 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("polars", &["query"]),
     ("sqlparser", &["query"]),
     ("include_dir", &["query"]),
+    ("ring", &["integrity"]),
+    ("md5", &["integrity"]),
+    ("base64", &["integrity"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli"]),

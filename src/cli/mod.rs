@@ -11,6 +11,8 @@ mod analyze;
 mod check;
 mod extract;
 mod library;
+mod validation;
+mod verify;
 mod timeline;
 mod query;
 mod incidents;
@@ -36,7 +38,7 @@ pub(crate) enum Exit {
     CouldNotRun,
     /// 2: done, but some input was not understood.
     InputProblems,
-    /// 3: `--fail-on` was met.
+    /// 3: `--fail-on` was met, or `verify` found tampering.
     FindingsMet,
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args),
         Command::Extract(args) => extract::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Timeline(args) => timeline::run(args),
         Command::Query(args) => query::run(args),
         Command::Incidents(args) => incidents::run(args),
@@ -114,7 +117,7 @@ pub(crate) fn run() -> ExitCode {
 fn work(command: &Command) -> Option<Work> {
     let jobs = match command {
         Command::Extract(args) => return Some(Work::Extraction { jobs: config::jobs(args.resources.jobs) }),
-        Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
+        Command::Verify(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,

@@ -40,6 +40,11 @@ impl Problems {
         }
     }
 
+    /// Adds a problem of a file.
+    pub(crate) fn told(&mut self, path: &str, problem: &str) {
+        self.push(path, problem);
+    }
+
     fn push(&mut self, path: &str, problem: &str) {
         self.count += 1;
         if self.lines.len() < SHOWN {

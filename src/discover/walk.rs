@@ -250,24 +250,29 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// True when files of this folder are sources: those with records, and for checking also digests and what they may list.
+    fn is_listed(&self, folder: Folder) -> bool {
+        folder.holds_records()
+            || (self.filters.digests && matches!(folder, Folder::Digest | Folder::Insight | Folder::Aggregated))
+    }
+
     /// What the path alone decides: set apart, pruned, or wanted.
     fn wanted(&mut self, path: &Path) -> bool {
         let text = path.to_string_lossy();
         let Some(key) = parse_key(&text) else { return true };
-        let counts = &mut self.found.counts;
-        match key.folder {
-            Folder::Digest if self.filters.digests => {}
-            Folder::Digest => counts.digests += 1,
-            Folder::Insight => counts.insights += 1,
-            Folder::Aggregated => counts.aggregated += 1,
-            Folder::Lake => counts.lake += 1,
-            Folder::CloudTrail | Folder::NetworkActivity | Folder::Unknown => {}
-        }
-        if !(key.folder.holds_records() || (key.folder == Folder::Digest && self.filters.digests)) {
+        if !self.is_listed(key.folder) {
+            let counts = &mut self.found.counts;
+            match key.folder {
+                Folder::Digest => counts.digests += 1,
+                Folder::Insight => counts.insights += 1,
+                Folder::Aggregated => counts.aggregated += 1,
+                Folder::Lake => counts.lake += 1,
+                Folder::CloudTrail | Folder::NetworkActivity | Folder::Unknown => {}
+            }
             return false;
         }
         if let Some(reason) = self.filters.prune(&key) {
-            counts.prune(reason);
+            self.found.counts.prune(reason);
             return false;
         }
         true
