@@ -138,7 +138,10 @@ fn nothing_outside_the_inputs_is_opened() {
     let mut scene = Scene::new();
     let absolute = pipe.to_string_lossy().into_owned();
     change(&mut scene, 4, |digest| digest["logFiles"][0]["s3Object"] = json!("../outside.json.gz"));
-    change(&mut scene, 6, |digest| digest["logFiles"][0]["s3Object"] = json!(absolute.trim_start_matches('/')));
+    change(&mut scene, 6, |digest| {
+        digest["logFiles"][0]["s3Object"] = json!(absolute.trim_start_matches('/'));
+        digest["logFiles"][0]["hashValue"] = json!("00".repeat(32));
+    });
     scene.write(folder.path());
     let keys = folder.path().join("keys.json");
     let arguments = ["verify".as_ref(), bucket.as_os_str(), "--public-keys".as_ref(), keys.as_os_str()];
@@ -177,7 +180,7 @@ fn signatures_of_nonsense_do_not_verify_and_do_no_harm() {
 }
 
 #[test]
-fn a_digest_that_was_changed_in_any_one_byte_never_passes() {
+fn a_digest_that_was_changed_in_any_one_byte_is_never_verified() {
     let scene = Scene::new();
     let key = scene.digests[11].key.clone();
     let genuine = gunzip(&scene.objects[&key].bytes);
@@ -189,7 +192,9 @@ fn a_digest_that_was_changed_in_any_one_byte_never_passes() {
         objects.insert(key.clone(), Object { bytes: gzip(&text), ..scene.objects[&key].clone() });
         let scene = Scene { objects, digests: Vec::new(), keys: scene.keys.clone(), sidecar: scene.sidecar.clone() };
         let run = scene.run(true, &[]);
-        assert_eq!(run.code, 3, "byte {place}\n{}", run.report());
+        // Another fingerprint may be that of a key which is not in the list: that is no proof of tampering.
+        let expected = if codes(&run) == "PUBLIC_KEY_MISSING" { 2 } else { 3 };
+        assert_eq!(run.code, expected, "byte {place}\n{}", run.report());
         changed += 1;
     }
     assert!(changed > 20, "the property proved nothing");

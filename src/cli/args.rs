@@ -197,6 +197,12 @@ pub(crate) struct AnalyzeArgs {
     /// Exit with 3 when a finding of at least this severity was made.
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<SeverityArg>,
+    /// Do not validate digests that are among the inputs.
+    #[arg(long, conflicts_with_all = ["public_keys", "signatures", "bucket"])]
+    pub(crate) no_verify: bool,
+    /// Validation.
+    #[command(flatten)]
+    pub(crate) validation: ValidationArgs,
     /// Filters.
     #[command(flatten)]
     pub(crate) filters: FilterArgs,

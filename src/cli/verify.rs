@@ -10,6 +10,7 @@ use super::query::write_rows;
 use super::{Exit, note, summary, validation};
 use anyhow::{Context, Result, bail};
 use keytrail::case::cells::{TextForm, write_parquet};
+use keytrail::case::manifest::IntegrityCounts;
 use keytrail::discover::{Filters, discover};
 use keytrail::integrity::keys::Fingerprint;
 use keytrail::integrity::table::{CHAIN_COLUMNS, FILE_COLUMNS, FINDING_COLUMNS, chain_cells, file_rows, finding_cells};
@@ -127,14 +128,14 @@ fn lines(findings: &[Finding]) -> String {
     for finding in findings {
         let (severity, code) = (finding.severity.as_str(), finding.code);
         text.push_str(&format!("{severity:8}  {code}  {}\n", sanitize(&finding.summary)));
-        let (proves, limits) = (finding.code.proves(), finding.code.does_not_prove());
+        let (proves, limits) = (finding.proves, finding.does_not_prove);
         text.push_str(&format!("          proves: {proves}  does not prove: {limits}\n"));
     }
     text
 }
 
 /// What was checked, and what that is worth.
-pub(super) fn text(judgement: &Judgement, evidence: &Evidence, keys: &PublicKeys, args: &ValidationArgs) -> String {
+fn text(judgement: &Judgement, evidence: &Evidence, keys: &PublicKeys, args: &ValidationArgs) -> String {
     let mut lines = Vec::new();
     for chain in &judgement.chains {
         let name = &chain.name;
@@ -158,25 +159,21 @@ pub(super) fn text(judgement: &Judgement, evidence: &Evidence, keys: &PublicKeys
 }
 
 /// The verdicts in one line.
-pub(super) fn counts(judgement: &Judgement) -> String {
-    let (logs, digests, count) = (&judgement.logs, &judgement.digests, summary::count);
-    let mut text = format!(
-        "integrity: {} chains; logs: {} verified, {} consistent, {} unverifiable, {} failed, {} missing; digests: {} \
-         verified, {} consistent, {} failed",
-        count(judgement.chains.len() as u64),
-        count(logs.verified),
-        count(logs.consistent),
-        count(logs.unverifiable),
-        count(logs.failed),
-        count(judgement.missing_logs),
-        count(digests.verified),
-        count(digests.consistent),
-        count(digests.failed + digests.unverifiable),
-    );
-    if judgement.left_out > 0 {
-        text.push_str(&format!("; {} listed logs left out by filters", count(judgement.left_out)));
-    }
-    text
+fn counts(judgement: &Judgement) -> String {
+    let (logs, digests) = (&judgement.logs, &judgement.digests);
+    summary::integrity(&IntegrityCounts {
+        chains: judgement.chains.len() as u64,
+        logs_verified: logs.verified,
+        logs_consistent: logs.consistent,
+        logs_unverifiable: logs.unverifiable,
+        logs_failed: logs.failed,
+        logs_missing: judgement.missing_logs,
+        logs_left_out: judgement.left_out,
+        digests_verified: digests.verified,
+        digests_consistent: digests.consistent,
+        digests_failed: digests.failed + digests.unverifiable,
+        has_tampering: judgement.has_tampering(),
+    })
 }
 
 /// The answer in one sentence.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::discover::filter::Filters;
 use crate::discover::s3_key::{Folder, parse_key};
-use crate::discover::{Discovery, Parent, Source, escape};
+use crate::discover::{Discovery, Parent, Pruned, Source, escape};
 use crate::error::{Error, Problem, ProblemKind, Result};
 
 /// What tells one real file from another.
@@ -260,21 +260,25 @@ impl<'a> Walker<'a> {
     fn wanted(&mut self, path: &Path) -> bool {
         let text = path.to_string_lossy();
         let Some(key) = parse_key(&text) else { return true };
+        let counts = &mut self.found.counts;
+        match key.folder {
+            Folder::Digest => counts.digests += 1,
+            Folder::Insight => counts.insights += 1,
+            Folder::Aggregated => counts.aggregated += 1,
+            Folder::Lake => counts.lake += 1,
+            Folder::CloudTrail | Folder::NetworkActivity | Folder::Unknown => {}
+        }
         if !self.is_listed(key.folder) {
-            let counts = &mut self.found.counts;
-            match key.folder {
-                Folder::Digest => counts.digests += 1,
-                Folder::Insight => counts.insights += 1,
-                Folder::Aggregated => counts.aggregated += 1,
-                Folder::Lake => counts.lake += 1,
-                Folder::CloudTrail | Folder::NetworkActivity | Folder::Unknown => {}
-            }
             return false;
         }
-        if let Some(reason) = self.filters.prune(&key) {
+        let is_digest = key.folder == Folder::Digest;
+        // A digest vouches for the next one, so none is left out because of its time.
+        let is_timeless = |reason: &Pruned| is_digest && matches!(reason, Pruned::TooOld | Pruned::TooNew);
+        if let Some(reason) = self.filters.prune(&key).filter(|reason| !is_timeless(reason)) {
             self.found.counts.prune(reason);
             return false;
         }
+        self.found.digests += u64::from(is_digest);
         true
     }
 

@@ -181,7 +181,7 @@ define_codes! {
     "That other keys of the list are false; each is used under the fingerprint computed from it.";
     /// A file that was not judged.
     NotJudged, "NOT_JUDGED", Info, false,
-    "Nothing: the file could not be read, is larger than the bounds, or is an archive, whose members are not judged.",
+    "Nothing: the file was not hashed. Members of archives are not judged.",
     "That its logs are genuine, or that they are not; unpack archives to judge them.";
 }
 

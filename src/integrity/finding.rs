@@ -34,6 +34,10 @@ pub struct Finding {
     pub count: u64,
     /// One sentence.
     pub summary: String,
+    /// What it proves.
+    pub proves: &'static str,
+    /// What it does not prove.
+    pub does_not_prove: &'static str,
 }
 
 impl Finding {
@@ -52,6 +56,8 @@ impl Finding {
             key: None,
             count: 1,
             summary,
+            proves: code.proves(),
+            does_not_prove: code.does_not_prove(),
         }
     }
 

@@ -229,7 +229,7 @@ impl<'a> LogJudge<'a, '_> {
                 );
             }
             Packing::Unknown | Packing::Unreadable => {
-                let summary = "could not be read to its end, or is an archive".to_owned();
+                let summary = "was not hashed: it could not be read to its end, is an archive, or was read by a run without validation".to_owned();
                 return self.found(Code::NotJudged, (number, file), Some(key), summary);
             }
         }

@@ -59,6 +59,20 @@ pub const FINDING_COLUMNS: [Column; 13] = {
     ]
 };
 
+/// The columns of `integrity_digests`: what a later `--append` judges all files by.
+pub const DIGEST_COLUMNS: [Column; 2] = [
+    column("integrity_digests", "path", Kind::Text, "Path as in `inputs`."),
+    column("integrity_digests", "digest", Kind::Text, "The digest, as it was read."),
+];
+
+/// The tables of every case, with their columns.
+pub const TABLES: [(&str, &[Column]); 4] = [
+    ("integrity", &FILE_COLUMNS),
+    ("integrity_findings", &FINDING_COLUMNS),
+    ("integrity_chains", &CHAIN_COLUMNS),
+    ("integrity_digests", &DIGEST_COLUMNS),
+];
+
 /// The columns of `integrity_chains`.
 pub const CHAIN_COLUMNS: [Column; 14] = {
     const fn text(name: &'static str, doc: &'static str) -> Column {
@@ -111,8 +125,8 @@ pub fn finding_cells(finding: &Finding) -> Vec<Cell<'static>> {
         text(finding.key.as_deref().unwrap_or_default()),
         number(finding.count),
         text(&finding.summary),
-        text(finding.code.proves()),
-        text(finding.code.does_not_prove()),
+        text(finding.proves),
+        text(finding.does_not_prove),
     ]
 }
 

@@ -200,7 +200,7 @@ impl<'a> Trial<'a> {
     pub fn signature(&self, number: u32) -> SignatureState {
         let Some(digest) = self.evidence.digest(number) else { return SignatureState::Unavailable };
         let number = self.copy_of.get(number as usize).copied().flatten().unwrap_or(number);
-        let mut metadata: Vec<&Signature> = self.signatures.of(&digest.bucket, &digest.key).collect();
+        let mut metadata: Vec<&Signature> = self.signatures.of(&digest.bucket, &digest.key);
         let mut candidates: Vec<Option<Vec<u8>>> = Vec::new();
         for successor in self.successors(number) {
             let previous = self.evidence.digest(*successor).and_then(|digest| digest.previous.as_ref());

@@ -61,7 +61,7 @@ impl LogJudge<'_, '_> {
                 continue;
             }
             if matches!(file.packing, Packing::Unknown | Packing::Unreadable) {
-                let summary = "could not be read to its end, or is an archive".to_owned();
+                let summary = "was not hashed: it could not be read to its end, is an archive, or was read by a run without validation".to_owned();
                 self.found(Code::NotJudged, (number, file), None, summary);
                 continue;
             }
@@ -140,6 +140,9 @@ impl LogJudge<'_, '_> {
                 // The digests that are missing have their own finding: these logs may well be theirs.
                 finding.severity = Severity::Medium;
                 finding.is_tampering = false;
+                finding.proves =
+                    "No digest on hand lists these logs; the digests of that time are missing or have failed.";
+                finding.does_not_prove = "That the logs are false: the digests of that time may well have listed them.";
             }
             self.findings.push(finding);
         }
