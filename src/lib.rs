@@ -19,6 +19,7 @@ pub mod schema;
 pub mod normalize;
 pub mod table;
 pub mod output;
+pub mod integrity;
 pub mod pipeline;
 pub mod case;
 pub mod query;

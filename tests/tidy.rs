@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Outside crates and the modules that may name them.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("flate2", &["read"]),
     ("libdeflater", &["read"]),
     ("zstd", &["read"]),
@@ -28,6 +28,9 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("polars", &["query"]),
     ("sqlparser", &["query"]),
     ("include_dir", &["query"]),
+    ("ring", &["integrity"]),
+    ("md5", &["integrity"]),
+    ("base64", &["integrity"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli"]),

@@ -7,6 +7,7 @@ use crate::case::events::{ChildTables, Merged, day_of, write_hive};
 use crate::case::existing;
 use crate::case::folder::{NewFolder, SPILL};
 use crate::case::inputs::{StoredInput, WaitingInputs, hex};
+use crate::case::validate::{Collector, Validated, Validation, write_nothing};
 use crate::discover::Source;
 use crate::error::{Error, Result};
 use crate::pipeline::checkpoint::{Resumed, resume};
@@ -38,6 +39,8 @@ pub struct Built {
     pub resumed: u64,
     /// Rows of all days, also untouched ones.
     pub rows_per_day: BTreeMap<i32, u64>,
+    /// What the digests say about the files; `None` when nothing was validated.
+    pub validated: Option<Validated>,
     /// Event ids that stand for more than one record, sorted, at most [`crate::case::manifest::LISTED`].
     pub conflicts: Vec<String>,
 }
@@ -131,7 +134,8 @@ impl ChildrenByDay {
     }
 }
 
-/// Builds the tables of a case in `folder`.
+/// Builds the tables of a case in `folder`. Digests are judged when there is a `validation`, and then `config` must have
+/// texts hashed.
 ///
 /// `each` is told of every input on the calling thread, for progress.
 ///
@@ -142,6 +146,7 @@ pub fn build(
     config: &Config,
     folder: &NewFolder,
     extended: Option<&Path>,
+    validation: Option<&Validation>,
     mut each: impl FnMut(&InputRow),
 ) -> Result<Built> {
     let scratch = folder.create_dir(SPILL)?;
@@ -157,7 +162,12 @@ pub fn build(
     }
     let resumed = resumed(&sources, &spill)?;
     built.resumed = resumed.inputs.len() as u64;
-    let mut extraction = extract(&sources, config, &spill, Job { has_checkpoints: true, resumed }, |input| {
+    let mut collector = match validation {
+        Some(_) => Some(Collector::new(scratch.join("digests"), &old_inputs, extended, &sources)?),
+        None => None,
+    };
+    drop(old_inputs);
+    let mut extraction = extract(&sources, config, &spill, Job { has_checkpoints: true, resumed }, |mut input| {
         each(&input);
         built.totals.add(&input);
         if let Some(problem) = &input.problem
@@ -165,12 +175,26 @@ pub fn build(
         {
             built.problems.push((input.path.clone(), problem.clone()));
         }
-        waiting.push(&input.into())
+        // The texts of digests have a table of their own.
+        let mut stored: StoredInput = input.clone().into();
+        if let Some(observation) = &mut stored.observation {
+            observation.digest = None;
+        }
+        if let Some(collector) = &mut collector {
+            collector.next(&sources, input.observation.take())?;
+        }
+        waiting.push(&stored)
     })?;
-    drop(sources);
     built.recipients = std::mem::take(&mut extraction.recipients);
     let events = folder.create_dir("events")?;
     let tables = folder.create_dir("tables")?;
+    match (collector, validation) {
+        (Some(collector), Some(validation)) => {
+            built.validated = Some(collector.finish(&sources, validation, config.jobs, &tables)?);
+        }
+        _ => write_nothing(&tables, extended)?,
+    }
+    drop(sources);
     let mut children = ChildrenByDay { tables: ChildTables::create(&tables)?, untouched: BTreeMap::new() };
     if let Some(old) = extended {
         let days = days_of(&extraction)?;
@@ -234,6 +258,7 @@ pub fn build_from_text(text: &str, folder: &Path) -> Result<Merged> {
         filter: RecordFilter::default(),
         max_record: MAX_RECORD,
         memory: usize::MAX,
+        validates: false,
     };
     let mut problem = None;
     let source = Source::file(&path, text.len() as u64);

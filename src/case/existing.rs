@@ -8,6 +8,7 @@ use crate::case::events::day_of;
 use crate::case::ids::hash_id;
 use crate::case::inputs::StoredInput;
 use crate::error::{Error, Result};
+use crate::integrity::StoredObservation;
 use crate::pipeline::RowBuffer;
 use crate::schema::{ForeignKey, PolicyEntry, TagEntry, TrailSelector};
 use crate::table::columns::event_at;
@@ -67,6 +68,33 @@ fn day(batch: &RecordBatch, row: usize) -> Option<i32> {
     (row < array.len() && array.is_valid(row)).then(|| day_of(array.value(row)))
 }
 
+/// What a row of `inputs` says about the file's text.
+fn observation(batch: &RecordBatch, row: usize) -> Option<StoredObservation> {
+    let mut observation: StoredObservation = serde_json::from_str(text(batch, "content_notes", row)?).ok()?;
+    observation.sha256 = text(batch, "content_sha256", row).map(str::to_owned);
+    Some(observation)
+}
+
+/// The texts of the digests of a case, by path. Cases of older versions have none.
+///
+/// # Errors
+/// When the table is there and cannot be read.
+pub fn digests(case: &Path) -> Result<HashMap<String, Box<str>>> {
+    let path = case.join("tables/integrity_digests.parquet");
+    let mut digests = HashMap::new();
+    if path.is_file() {
+        read_table(&path, |batch| {
+            for row in 0..batch.num_rows() {
+                if let Some(digest) = text(&batch, "digest", row) {
+                    digests.insert(owned(&batch, "path", row).into_owned(), Box::from(digest));
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(digests)
+}
+
 /// The rows of `inputs.parquet` of a case.
 ///
 /// # Errors
@@ -88,6 +116,7 @@ pub fn inputs(case: &Path) -> Result<Vec<StoredInput>> {
                 bytes_skipped: number(&batch, "bytes_skipped", row),
                 status: owned(&batch, "status", row).into_owned(),
                 problem: text(&batch, "problem", row).map(str::to_owned),
+                observation: observation(&batch, row),
             });
         }
         Ok(())

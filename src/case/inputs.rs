@@ -6,6 +6,7 @@
 use crate::case::events::hash_file;
 use crate::discover::{S3Key, parse_key};
 use crate::error::{Error, Result};
+use crate::integrity::StoredObservation;
 use crate::pipeline::InputRow;
 use crate::schema::{Column, Kind};
 use crate::table::columns::arrow_schema;
@@ -42,6 +43,16 @@ input_columns!(
     (delivery_epoch, Integer, "Delivery time in the file's name, seconds since 1970-01-01 UTC, a hint."),
     (status, Text, "ok, partial, unreadable, unrecognized or set_apart (digests, Insights, aggregated events)."),
     (problem, Text, "What was not understood, with its place; NULL when all was."),
+    (
+        content_sha256,
+        Text,
+        "SHA-256 of the inflated text, which CloudTrail's digests state, hex; NULL when there were no digests to compare it with."
+    ),
+    (
+        content_notes,
+        Text,
+        "JSON: how the text was packed (form) and its first and last eventTime; NULL like `content_sha256`."
+    ),
 );
 
 /// One waiting row, and one row read back.
@@ -69,6 +80,9 @@ pub struct StoredInput {
     pub status: String,
     /// What was not understood.
     pub problem: Option<String>,
+    /// What digests are compared with; the texts of digests stand in `integrity_digests`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub observation: Option<StoredObservation>,
 }
 
 /// Lower-case hex.
@@ -95,6 +109,7 @@ impl From<InputRow> for StoredInput {
             bytes_skipped: input.bytes_skipped,
             status: input.status.as_str().to_owned(),
             problem: input.problem,
+            observation: input.observation.as_ref().and_then(|observation| StoredObservation::new(observation)),
         }
     }
 }
@@ -154,7 +169,7 @@ impl WaitingInputs {
 #[derive(Default)]
 struct InputsBuilder {
     rows: usize,
-    texts: [StringBuilder; 6],
+    texts: [StringBuilder; 8],
     numbers: [Int64Builder; 7],
     delivery: Int64Builder,
 }
@@ -163,6 +178,10 @@ impl InputsBuilder {
     fn push(&mut self, input: &StoredInput, repeated: u64) {
         self.rows += 1;
         let key: Option<S3Key<'_>> = parse_key(&input.path);
+        let notes = input.observation.clone().map(|mut observation| {
+            (observation.sha256, observation.digest) = (None, None);
+            serde_json::to_string(&observation).unwrap_or_default()
+        });
         let texts = [
             Some(input.path.as_str()),
             input.sha256.as_deref(),
@@ -170,6 +189,8 @@ impl InputsBuilder {
             key.as_ref().and_then(|key| key.region),
             Some(&input.status),
             input.problem.as_deref(),
+            input.observation.as_ref().and_then(|observation| observation.sha256.as_deref()),
+            notes.as_deref(),
         ];
         let numbers = [
             input.size,
@@ -192,7 +213,7 @@ impl InputsBuilder {
 
     fn finish(&mut self, schema: &Arc<arrow_schema::Schema>) -> Result<RecordBatch> {
         self.rows = 0;
-        let [path, sha256, account, region, status, problem] =
+        let [path, sha256, account, region, status, problem, content_sha256, content_notes] =
             self.texts.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let [size, inflated, records, kept, duplicates, filtered, skipped] =
             self.numbers.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
@@ -211,6 +232,8 @@ impl InputsBuilder {
             Arc::new(self.delivery.finish()),
             status,
             problem,
+            content_sha256,
+            content_notes,
         ];
         RecordBatch::try_new(schema.clone(), columns)
             .map_err(|error| Error::table(Path::new("inputs"), "build columns", error))

@@ -4,6 +4,7 @@
 //! user; run times stand in it and nowhere else in a case.
 
 use crate::case::build::Built;
+use crate::case::validate::Validated;
 use crate::discover::Counts;
 use crate::error::{Error, Result};
 use crate::time::format_timestamp;
@@ -31,6 +32,9 @@ pub struct Manifest {
     pub inputs: InputCounts,
     /// What became of the records.
     pub events: EventCounts,
+    /// What digests say about the files; absent when nothing was validated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<IntegrityCounts>,
     /// The accounts taken for one's own, sorted.
     pub home_accounts: Vec<String>,
     /// Rows per table.
@@ -62,6 +66,52 @@ pub struct InputCounts {
     pub problems: u64,
     /// Bytes in skipped stretches.
     pub bytes_skipped: u64,
+}
+
+/// What CloudTrail's digests say about the files of the case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntegrityCounts {
+    /// Chains of digests.
+    pub chains: u64,
+    /// Logs that a signed digest vouches for.
+    pub logs_verified: u64,
+    /// Logs that fit digests whose signatures could not be checked.
+    pub logs_consistent: u64,
+    /// Logs that nothing vouches for and nothing contradicts.
+    pub logs_unverifiable: u64,
+    /// Logs that failed.
+    pub logs_failed: u64,
+    /// Logs that digests list and that are not here.
+    pub logs_missing: u64,
+    /// Logs that digests list and that filters left out.
+    pub logs_left_out: u64,
+    /// Digests whose signature holds.
+    pub digests_verified: u64,
+    /// Digests whose signature could not be checked.
+    pub digests_consistent: u64,
+    /// Digests that failed.
+    pub digests_failed: u64,
+    /// Something is not as CloudTrail delivered it.
+    pub has_tampering: bool,
+}
+
+impl From<&Validated> for IntegrityCounts {
+    fn from(validated: &Validated) -> IntegrityCounts {
+        let (logs, digests) = (&validated.logs, &validated.digests);
+        IntegrityCounts {
+            chains: validated.chains,
+            logs_verified: logs.verified,
+            logs_consistent: logs.consistent,
+            logs_unverifiable: logs.unverifiable,
+            logs_failed: logs.failed,
+            logs_missing: validated.missing_logs,
+            logs_left_out: validated.left_out,
+            digests_verified: digests.verified,
+            digests_consistent: digests.consistent,
+            digests_failed: digests.failed + digests.unverifiable,
+            has_tampering: validated.has_tampering,
+        }
+    }
 }
 
 /// What became of the records.
@@ -113,6 +163,7 @@ impl Manifest {
             inputs.left_out.insert("no_records".to_owned(), built.totals.set_apart);
         }
         inputs.already_known = built.already_known;
+        self.integrity = built.validated.as_ref().map(IntegrityCounts::from);
         let events = &mut self.events;
         events.records += built.totals.records;
         events.duplicates += built.merged.duplicates;

@@ -3,7 +3,8 @@
 //! In: the extraction's rows and input facts. Out: `events/`, the child tables, `inputs.parquet` and `manifest.json` in a
 //! temporary sibling that is renamed when it is complete, so that a case is never half. [`folder`] makes and commits it,
 //! [`events`] merges and writes rows in parallel, [`existing`] reads a case back for `--append`, [`ids`] finds ids that
-//! stand for two records, [`build`] puts them together.
+//! stand for two records, [`validate`] judges digests and [`provenance`] finds the verdicts behind events, [`build`] puts
+//! them together.
 
 pub mod folder;
 pub mod ids;
@@ -12,5 +13,7 @@ pub mod inputs;
 pub mod events;
 pub mod existing;
 pub mod manifest;
+pub mod validate;
+pub mod provenance;
 pub mod build;
 pub mod stream;

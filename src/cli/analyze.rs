@@ -7,13 +7,15 @@
 use super::args::{AnalyzeArgs, Format};
 use super::config::{self, Display};
 use super::progress::Progress;
-use super::{Exit, library, note, summary};
+use super::{Exit, library, note, summary, validation};
 use anyhow::{Result, bail};
 use keytrail::case::build::{Built, build};
 use keytrail::case::cells::TextForm;
+use keytrail::case::existing::row_count;
 use keytrail::case::folder::{Existing, NewFolder, check_target, is_case};
 use keytrail::case::manifest::Manifest;
-use keytrail::discover::discover;
+use keytrail::case::validate::Validation;
+use keytrail::discover::{Filters, discover};
 use std::collections::BTreeSet;
 
 fn existing(args: &AnalyzeArgs) -> Existing {
@@ -31,7 +33,8 @@ fn existing(args: &AnalyzeArgs) -> Existing {
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     let started = now();
     let display = Display::new(&args.display);
-    let settings = config::extraction(&args.filters, &args.resources)?;
+    let mut settings = config::extraction(&args.filters, &args.resources)?;
+    let mut validation = validation(args)?;
     let forms = text_forms(&args.format)?;
     let mode = existing(args);
     check_target(&args.out, mode)?;
@@ -42,12 +45,16 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         None => Manifest::default(),
     };
     let folder = NewFolder::create(&args.out, mode, &job(args, extended.is_some().then_some(&manifest)))?;
-    let found = discover(&args.paths, args.files_from.as_deref(), &config::filters(&args.filters)?)?;
+    let filters = Filters { digests: validation.is_some(), ..config::filters(&args.filters)? };
+    let found = discover(&args.paths, args.files_from.as_deref(), &filters)?;
+    let has_digests = found.digests > 0 || extended.is_some_and(has_digests);
+    validation = validation.filter(|_| has_digests);
+    settings.validates = validation.is_some();
     let mut problems = summary::Problems::new(&found);
     let mut progress = Progress::new(display, found.bytes());
     let counts = found.counts;
     let listing_problems = found.problems;
-    let built = build(found.sources, &settings, &folder, extended, |input| {
+    let built = build(found.sources, &settings, &folder, extended, validation.as_ref(), |input| {
         progress.input(input);
         problems.add(input);
     })?;
@@ -78,7 +85,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     folder.commit()?;
     if !display.quiet {
         note(problems.text());
-        note(summary::case(&args.out, &manifest, &analysis.incidents, display));
+        note(summary::case(&args.out, &manifest, built.validated.as_ref(), &analysis.incidents, display));
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any() || !analysis.failed.is_empty()) {
@@ -88,11 +95,26 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     })
 }
 
+/// What digests are checked with; `None` with `--no-verify`.
+fn validation(args: &AnalyzeArgs) -> Result<Option<Validation>> {
+    if args.no_verify {
+        return Ok(None);
+    }
+    let validation::Loaded { keys, signatures } = validation::load(&args.validation)?;
+    let filters = config::filters(&args.filters)?;
+    Ok(Some(Validation { keys, signatures, bucket: args.validation.bucket.clone(), filters }))
+}
+
+/// True when a case has digests by which its files can be judged again.
+fn has_digests(case: &std::path::Path) -> bool {
+    row_count(&case.join("tables/integrity_digests.parquet")).is_ok_and(|rows| rows > 0)
+}
+
 /// What decides which records a run reads and keeps: runs with the same text can go on where another one was killed.
 fn job(args: &AnalyzeArgs, extended: Option<&Manifest>) -> String {
     let filters = &args.filters;
     format!(
-        "{} since {:?} until {:?} account {:?} region {:?} key {:?} principal {:?} max-inflated {:?} extends {:?}",
+        "{} since {:?} until {:?} account {:?} region {:?} key {:?} principal {:?} max-inflated {:?} verify {} extends {:?}",
         env!("CARGO_PKG_VERSION"),
         filters.since,
         filters.until,
@@ -101,6 +123,7 @@ fn job(args: &AnalyzeArgs, extended: Option<&Manifest>) -> String {
         filters.keys,
         filters.principals,
         args.resources.max_inflated,
+        !args.no_verify,
         extended.map(|manifest| (&manifest.finished, manifest.inputs.files))
     )
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met.\n\nThe network is never used."
+    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nThe network is never used."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -31,6 +31,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keytrail extract ./AWSLogs -o events.parquet\n  keytrail extract ./AWSLogs -o - --format ndjson | jq .event_name\n  find . -name '*.gz' | keytrail extract --files-from - --arrow-stream > events.arrows"
     )]
     Extract(Box<ExtractArgs>),
+    /// Validate logs with CloudTrail's digests, offline: what was changed, removed, planted or moved, and what is proven.
+    #[command(
+        after_help = "Public keys: aws cloudtrail list-public-keys --start-time T --end-time T --region R > keys.json (one list for each Region; --public-keys can be repeated).\nSignatures: a digest's signature stands in the next digest, and in the metadata of its S3 object, which copies lose. For the newest digest of each chain:\n  aws s3api head-object --bucket B --key K | jq '{\"B/K\": .}' >> signatures.json\n\nExamples:\n  keytrail verify ./AWSLogs --public-keys keys.json\n  keytrail verify ./bucket --public-keys keys.json --signatures signatures.json --format ndjson > problems.ndjson\n  keytrail verify ./bucket --public-keys keys.json --show files --format parquet -o integrity.parquet\n\nExit codes: 0 every file is verified; 1 could not run; 2 no tampering found, but not everything could be verified; 3 tampering: something is not as CloudTrail delivered it."
+    )]
+    Verify(VerifyArgs),
     /// Print the chronology and the usage of one key, principal or grant.
     #[command(
         after_help = "Examples:\n  keytrail timeline --case case --key alias/payroll\n  keytrail timeline --case case --principal arn:aws:iam::111122223333:role/app --format csv\n  keytrail timeline ./AWSLogs --key mrk-1234abcd12ab34cd56ef1234567890ab"
@@ -192,6 +197,12 @@ pub(crate) struct AnalyzeArgs {
     /// Exit with 3 when a finding of at least this severity was made.
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<SeverityArg>,
+    /// Do not validate digests that are among the inputs.
+    #[arg(long, conflicts_with_all = ["public_keys", "signatures", "bucket"])]
+    pub(crate) no_verify: bool,
+    /// Validation.
+    #[command(flatten)]
+    pub(crate) validation: ValidationArgs,
     /// Filters.
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
@@ -257,6 +268,67 @@ pub(crate) struct ExtractArgs {
     /// Display.
     #[command(flatten)]
     pub(crate) display: DisplayArgs,
+}
+
+/// What digests are checked with.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Validation")]
+pub(crate) struct ValidationArgs {
+    /// Output of `aws cloudtrail list-public-keys` (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_keys: Vec<PathBuf>,
+    /// Signatures from S3 metadata: a JSON map, outputs of `aws s3api head-object`, or a folder of them (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signatures: Vec<PathBuf>,
+    /// The bucket the files come from; digests of another one count as moved.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bucket: Option<String>,
+}
+
+/// `keytrail verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Files, directories or globs with logs and digests.
+    #[arg(required_unless_present = "files_from")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Read a list of files, one per line, from this file or - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// Validation.
+    #[command(flatten)]
+    pub(crate) validation: ValidationArgs,
+    /// What is written.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = VerifyRows::Problems)]
+    pub(crate) show: VerifyRows,
+    /// The form of the output.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Write to this file instead of stdout (required for Parquet).
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Worker threads; default: one per processor.
+    #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
+    pub(crate) jobs: Option<usize>,
+    /// Stop inflating a file after this many bytes, such as 100G.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_inflated: Option<String>,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// What `verify` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyRows {
+    /// One line for each problem, with what it proves and what it does not.
+    Problems,
+    /// The verdict of every log and digest.
+    Files,
+    /// The chains of digests, with the time they cover.
+    Chains,
 }
 
 /// `keytrail timeline`.

@@ -10,6 +10,7 @@ use keytrail::case::cells::{TextForm, export, write_parquet};
 use keytrail::case::existing::parts;
 use keytrail::case::folder::NewFolder;
 use keytrail::case::manifest::EventsSeen;
+use keytrail::case::provenance::verdicts_of;
 use keytrail::error::Error;
 use keytrail::output::Cell;
 use keytrail::query::findings::{FINDING_COLUMNS, Finding};
@@ -20,7 +21,7 @@ use keytrail::query::params::Overrides;
 use keytrail::query::run::{Session, Settings};
 use keytrail::query::scorecard::{self, REVIEW_COLUMNS};
 use keytrail::schema::Column;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Several errors as one, each on its line.
@@ -105,6 +106,7 @@ impl Loaded {
         let (mut findings, more) = session.all_findings(&self.library, &[QueryKind::Detect], |_| {});
         failed.extend(more);
         let incidents = incidents::group(&mut findings);
+        add_integrity(&case, &mut findings)?;
         let (reviewed, more) = session.all_findings(&self.library, &[QueryKind::Review], |_| {});
         failed.extend(more);
         write_result(&case, "findings", &FINDING_COLUMNS, findings.iter().map(Finding::cells))?;
@@ -112,6 +114,8 @@ impl Loaded {
         let rows = reviewed.iter().map(|finding| scorecard::cells(&self.library, finding));
         write_result(&case, "reviews", &REVIEW_COLUMNS, rows)?;
         let mut tables: BTreeMap<String, u64> = views.into_iter().map(|view| (view.name, view.rows)).collect();
+        let validated = built.validated.iter().flat_map(|validated| validated.rows);
+        tables.extend(validated.map(|(name, rows)| (name.to_owned(), rows)));
         tables.insert("findings".to_owned(), findings.len() as u64);
         tables.insert("incidents".to_owned(), incidents.len() as u64);
         tables.insert("reviews".to_owned(), reviewed.len() as u64);
@@ -134,6 +138,16 @@ impl Loaded {
             failed: failed.iter().map(ToString::to_string).collect(),
         })
     }
+}
+
+/// Gives each finding the worst verdict of the files its events came from.
+fn add_integrity(case: &Path, findings: &mut [Finding]) -> Result<()> {
+    let ids: HashSet<&str> = findings.iter().flat_map(|finding| &finding.event_ids).map(String::as_str).collect();
+    let verdicts = verdicts_of(case, &ids)?;
+    for finding in findings {
+        finding.integrity = finding.event_ids.iter().filter_map(|id| verdicts.get(id)).max().copied();
+    }
+    Ok(())
 }
 
 /// Number and range of the KMS events of an open case.

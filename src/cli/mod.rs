@@ -11,6 +11,8 @@ mod analyze;
 mod check;
 mod extract;
 mod library;
+mod validation;
+mod verify;
 mod timeline;
 mod query;
 mod incidents;
@@ -35,7 +37,7 @@ pub(crate) enum Exit {
     CouldNotRun,
     /// 2: done, but some input was not understood.
     InputProblems,
-    /// 3: `--fail-on` was met.
+    /// 3: `--fail-on` was met, or `verify` found tampering.
     FindingsMet,
 }
 
@@ -89,6 +91,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match &cli.command {
         Command::Analyze(args) => analyze::run(args),
         Command::Extract(args) => extract::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Timeline(args) => timeline::run(args),
         Command::Query(args) => query::run(args),
         Command::Incidents(args) => incidents::run(args),
@@ -112,7 +115,7 @@ pub(crate) fn run() -> ExitCode {
 /// The threads of a command that runs SQL; `None` for the others.
 fn sql_jobs(command: &Command) -> Option<usize> {
     let jobs = match command {
-        Command::Extract(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
+        Command::Extract(_) | Command::Verify(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,

@@ -7,6 +7,7 @@ use super::library::load;
 use super::{Exit, print};
 use anyhow::Result;
 use keytrail::case::inputs::INPUT_COLUMNS;
+use keytrail::integrity::table::TABLES;
 use keytrail::query::findings::FINDING_COLUMNS;
 use keytrail::query::header::QueryKind;
 use keytrail::query::incidents::INCIDENT_COLUMNS;
@@ -25,7 +26,7 @@ struct Table {
 
 fn tables() -> Vec<Table> {
     let mut tables = vec![Table { name: "events", place: "events/*/*.parquet".to_owned(), columns: EVENT_COLUMNS }];
-    for (name, columns) in CHILD_TABLES {
+    for (name, columns) in CHILD_TABLES.into_iter().chain(TABLES) {
         tables.push(Table { name, place: format!("tables/{name}.parquet"), columns });
     }
     let results: [(&str, &[Column]); 4] = [

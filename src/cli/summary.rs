@@ -4,7 +4,8 @@
 
 use super::config::Display;
 use keytrail::case::events::Merged;
-use keytrail::case::manifest::Manifest;
+use keytrail::case::manifest::{IntegrityCounts, Manifest};
+use keytrail::case::validate::Validated;
 use keytrail::discover::Discovery;
 use keytrail::output::terminal::sanitize;
 use keytrail::pipeline::{InputRow, Totals};
@@ -38,6 +39,11 @@ impl Problems {
         if let Some(problem) = &input.problem {
             self.push(&input.path, problem);
         }
+    }
+
+    /// Adds a problem of a file.
+    pub(crate) fn told(&mut self, path: &str, problem: &str) {
+        self.push(path, problem);
     }
 
     fn push(&mut self, path: &str, problem: &str) {
@@ -172,8 +178,35 @@ fn stories(incidents: &[Incident], color: bool) -> Vec<String> {
     lines
 }
 
+/// What digests say, in one line.
+pub(crate) fn integrity(counts: &IntegrityCounts) -> String {
+    let mut text = format!(
+        "integrity: {}; logs: {} verified, {} consistent, {} unverifiable, {} failed, {} missing; digests: {} verified, {} \
+         consistent, {} failed",
+        plural(counts.chains, "chain"),
+        count(counts.logs_verified),
+        count(counts.logs_consistent),
+        count(counts.logs_unverifiable),
+        count(counts.logs_failed),
+        count(counts.logs_missing),
+        count(counts.digests_verified),
+        count(counts.digests_consistent),
+        count(counts.digests_failed),
+    );
+    if counts.logs_left_out > 0 {
+        text.push_str(&format!("; {} listed logs left out by filters", count(counts.logs_left_out)));
+    }
+    text
+}
+
 /// The end of `analyze`: what was read, what was found, where it is, what to do next.
-pub(crate) fn case(out: &Path, manifest: &Manifest, incidents: &[Incident], display: Display) -> String {
+pub(crate) fn case(
+    out: &Path,
+    manifest: &Manifest,
+    validated: Option<&Validated>,
+    incidents: &[Incident],
+    display: Display,
+) -> String {
     let (inputs, events) = (&manifest.inputs, &manifest.events);
     let mut lines = vec![format!(
         "{} ({} inflated), {}: {} KMS events and {} adjacent, {} repeated deliveries",
@@ -194,6 +227,15 @@ pub(crate) fn case(out: &Path, manifest: &Manifest, incidents: &[Incident], disp
     }
     if let (Some(first), Some(last)) = (&events.first_kms_event, &events.last_kms_event) {
         lines.push(format!("KMS events from {first} to {last}; home accounts: {}", manifest.home_accounts.join(", ")));
+    }
+    if let Some(counts) = &manifest.integrity {
+        lines.push(integrity(counts));
+        let shown =
+            validated.map_or(&[][..], |validated| &validated.worst).iter().filter(|finding| finding.is_tampering);
+        lines.extend(shown.map(|finding| {
+            let summary = sanitize(&finding.summary);
+            format!("  {:8} {} {summary}", finding.severity.as_str(), finding.code)
+        }));
     }
     for warning in &manifest.warnings {
         lines.push(format!("warning: {}", sanitize(warning)));

@@ -24,7 +24,7 @@ fn temporary_case(args: &TimelineArgs) -> Result<PathBuf> {
     let settings = config::extraction(&FilterArgs::default(), &args.resources)?;
     let folder = NewFolder::create(&target, Existing::Refuse, "")?;
     let found = discover(&args.paths, None, &Filters::default())?;
-    let built = build(found.sources, &settings, &folder, None, |_| {})?;
+    let built = build(found.sources, &settings, &folder, None, None, |_| {})?;
     for (path, problem) in &built.problems {
         note(format!("warning: {path}: {problem}"));
     }

@@ -37,7 +37,7 @@ pub struct Filters {
     pub accounts: Option<GlobSet>,
     /// Regions, as globs.
     pub regions: Option<GlobSet>,
-    /// True to list digest files as sources too, for checking them; they are set apart otherwise.
+    /// True to list digest files and whatever digests may list as sources, too; they are set apart otherwise.
     pub digests: bool,
 }
 

@@ -116,7 +116,7 @@ impl Source {
 /// Files that were not listed, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Integrity digests.
+    /// Integrity digests; they count when they are among the sources, too, and so do the next two.
     pub digests: u64,
     /// Insights files.
     pub insights: u64,
@@ -185,6 +185,8 @@ pub struct Discovery {
     pub sources: Vec<Source>,
     /// What is not among them.
     pub counts: Counts,
+    /// Digests among the sources.
+    pub digests: u64,
     /// Paths that could not be looked at, as shown, with the reason.
     pub problems: Vec<(String, Problem)>,
 }
@@ -213,6 +215,10 @@ pub fn discover(paths: &[PathBuf], files_from: Option<&Path>, filters: &Filters)
     }
     walker.links();
     let mut found = walker.finish();
+    if found.digests == 0 && filters.digests {
+        // Without digests nothing lists the files that are here for them.
+        found.sources.retain(|source| source.is_stdin() || source.folder().holds_records());
+    }
     name_apart(&mut found.sources);
     found.problems.sort_by(|one, other| (&one.0, &one.1.message).cmp(&(&other.0, &other.1.message)));
     Ok(found)

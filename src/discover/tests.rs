@@ -70,7 +70,12 @@ fn what_holds_no_records_is_set_apart_and_counted() {
 
     let digests = Filters { digests: true, ..Filters::default() };
     let found = discover(&[root.path().to_path_buf()], None, &digests).unwrap();
-    assert_eq!((found.sources.len(), found.counts.digests), (3, 0));
+    assert_eq!((found.sources.len(), found.digests), (5, 1), "the digest and what it may list");
+    assert_eq!(found.counts, expected, "they are counted all the same");
+    let logs = root.path().join(base).join("CloudTrail");
+    let insights = root.path().join(base).join("CloudTrail-Insight");
+    let found = discover(&[logs, insights], None, &digests).unwrap();
+    assert_eq!((found.sources.len(), found.digests), (1, 0), "without a digest nothing lists them");
 }
 
 #[test]

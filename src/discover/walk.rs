@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::discover::filter::Filters;
 use crate::discover::s3_key::{Folder, parse_key};
-use crate::discover::{Discovery, Parent, Source, escape};
+use crate::discover::{Discovery, Parent, Pruned, Source, escape};
 use crate::error::{Error, Problem, ProblemKind, Result};
 
 /// What tells one real file from another.
@@ -250,26 +250,35 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// True when files of this folder are sources: those with records, and for checking also digests and what they may list.
+    fn is_listed(&self, folder: Folder) -> bool {
+        folder.holds_records()
+            || (self.filters.digests && matches!(folder, Folder::Digest | Folder::Insight | Folder::Aggregated))
+    }
+
     /// What the path alone decides: set apart, pruned, or wanted.
     fn wanted(&mut self, path: &Path) -> bool {
         let text = path.to_string_lossy();
         let Some(key) = parse_key(&text) else { return true };
         let counts = &mut self.found.counts;
         match key.folder {
-            Folder::Digest if self.filters.digests => {}
             Folder::Digest => counts.digests += 1,
             Folder::Insight => counts.insights += 1,
             Folder::Aggregated => counts.aggregated += 1,
             Folder::Lake => counts.lake += 1,
             Folder::CloudTrail | Folder::NetworkActivity | Folder::Unknown => {}
         }
-        if !(key.folder.holds_records() || (key.folder == Folder::Digest && self.filters.digests)) {
+        if !self.is_listed(key.folder) {
             return false;
         }
-        if let Some(reason) = self.filters.prune(&key) {
-            counts.prune(reason);
+        let is_digest = key.folder == Folder::Digest;
+        // A digest vouches for the next one, so none is left out because of its time.
+        let is_timeless = |reason: &Pruned| is_digest && matches!(reason, Pruned::TooOld | Pruned::TooNew);
+        if let Some(reason) = self.filters.prune(&key).filter(|reason| !is_timeless(reason)) {
+            self.found.counts.prune(reason);
             return false;
         }
+        self.found.digests += u64::from(is_digest);
         true
     }
 

@@ -7,6 +7,7 @@
 
 use super::file::{InputRow, InputStatus};
 use crate::error::{Error, Result};
+use crate::integrity::StoredObservation;
 use crate::table::sort::{Run, Spill};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -41,6 +42,8 @@ struct StoredInput {
     counts: [u64; 8],
     status: String,
     problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    observation: Option<StoredObservation>,
 }
 
 impl From<&InputRow> for StoredInput {
@@ -60,6 +63,7 @@ impl From<&InputRow> for StoredInput {
             ],
             status: input.status.as_str().to_owned(),
             problem: input.problem.clone(),
+            observation: input.observation.as_ref().and_then(|observation| StoredObservation::new(observation)),
         }
     }
 }
@@ -86,6 +90,7 @@ impl StoredInput {
             bytes_skipped,
             problem_count,
             problem: self.problem,
+            observation: self.observation.map(|stored| Box::new(stored.observation())),
         })
     }
 }

@@ -5,8 +5,9 @@
 
 use super::RowBuffer;
 use super::filter::RecordFilter;
-use crate::discover::Source;
+use crate::discover::{Source, parse_key};
 use crate::error::{Problem, ProblemKind};
+use crate::integrity::{Observation, Witness};
 use crate::json;
 use crate::normalize;
 use crate::read::{End, Reader, Visitor};
@@ -87,12 +88,22 @@ pub struct InputRow {
     pub problem_count: u64,
     /// The problems, described.
     pub problem: Option<String>,
+    /// What digests are compared with, when that was asked for.
+    pub observation: Option<Box<Observation>>,
+}
+
+impl InputRow {
+    /// True when the file's folder says that it holds no records: the walk counts those.
+    pub fn is_named_apart(&self) -> bool {
+        self.status == InputStatus::SetApart && parse_key(&self.path).is_some_and(|key| !key.folder.holds_records())
+    }
 }
 
 /// What one thread needs to read files, one after the other.
 pub struct FileWorker {
     scanner: Scanner,
     filter: RecordFilter,
+    witness: Option<Witness>,
     /// Accounts that received records.
     pub recipients: BTreeSet<String>,
 }
@@ -139,6 +150,7 @@ impl Counts {
 struct Visit<'w, 's> {
     scanner: &'w mut Scanner,
     keeper: Keeper<'w, 's>,
+    witness: Option<&'w mut Witness>,
     prose: Prose,
 }
 
@@ -168,15 +180,29 @@ struct Keeper<'w, 's> {
 impl FileWorker {
     /// A worker for files whose records have at most `max_record` bytes.
     pub fn new(max_record: usize, filter: &RecordFilter) -> FileWorker {
-        FileWorker { scanner: Scanner::new(max_record), filter: filter.clone(), recipients: BTreeSet::new() }
+        FileWorker {
+            scanner: Scanner::new(max_record),
+            filter: filter.clone(),
+            witness: None,
+            recipients: BTreeSet::new(),
+        }
+    }
+
+    /// The same worker, with a witness for what digests are compared with. The reader must hash texts.
+    pub fn witnessed(mut self, witness: Option<Witness>) -> FileWorker {
+        self.witness = witness;
+        self
     }
 
     /// Reads one file and appends its rows to `rows`.
     pub fn read(&mut self, reader: &mut Reader, source: &Source, rows: &mut RowBuffer<'_>) -> InputRow {
         let place = source.name();
-        let FileWorker { scanner, filter, recipients } = self;
+        let FileWorker { scanner, filter, witness, recipients } = self;
+        if let Some(witness) = witness {
+            witness.begin(&source.path().to_string_lossy());
+        }
         let keeper = Keeper { filter, recipients, name_length: place.len(), place, counts: Counts::default(), rows };
-        let mut visit = Visit { scanner, keeper, prose: Prose::No };
+        let mut visit = Visit { scanner, keeper, witness: witness.as_mut(), prose: Prose::No };
         let facts = reader.read(source, &mut visit);
         let counts = visit.keeper.counts;
         let mut input = InputRow {
@@ -198,9 +224,14 @@ impl FileWorker {
             },
             problem_count: counts.problem_count,
             problem: counts.describe(),
+            observation: None,
         };
         if counts.unrecognized && counts.records == 0 {
             input.status = InputStatus::Unrecognized;
+        }
+        if let Some(witness) = witness {
+            let content = facts.as_ref().ok().and_then(|facts| facts.content.clone());
+            input.observation = Some(Box::new(witness.finish(content)));
         }
         match facts {
             Ok(facts) => {
@@ -226,6 +257,9 @@ impl Visitor for Visit<'_, '_> {
             self.keeper.place.push_str(member);
         }
         self.scanner.reset();
+        if let Some(witness) = &mut self.witness {
+            witness.open(member);
+        }
         let counts = &self.keeper.counts;
         self.prose =
             Prose::SoFar { problems: counts.problems.len(), problem_count: counts.problem_count, has_begun: false };
@@ -239,6 +273,9 @@ impl Visitor for Visit<'_, '_> {
             if opens_json || memchr::memchr(b'{', text).is_some() || std::str::from_utf8(text).is_err() {
                 self.prose = Prose::No;
             }
+        }
+        if let Some(witness) = &mut self.witness {
+            witness.data(text);
         }
         self.scanner.feed(text, &mut self.keeper);
     }

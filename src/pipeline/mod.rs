@@ -8,10 +8,12 @@
 pub mod checkpoint;
 pub mod file;
 pub mod filter;
+pub mod verify;
 
 use crate::discover::Source;
 use crate::error::{Error, Result};
-use crate::read::{Limits, Reader};
+use crate::integrity::Witness;
+use crate::read::{Hashing, Limits, Reader};
 use crate::schema::Event;
 use crate::table::sort::{Rows, Run, Spill};
 use checkpoint::{Journal, Resumed};
@@ -34,6 +36,8 @@ pub struct Config {
     pub max_record: usize,
     /// Bytes of rows that all workers together may hold before they are written to disk.
     pub memory: usize,
+    /// Texts are hashed and digests kept, to be compared afterwards.
+    pub validates: bool,
 }
 
 /// What a job that may be interrupted does besides.
@@ -50,7 +54,7 @@ pub struct Job {
 pub struct Totals {
     /// Files read for records.
     pub files: u64,
-    /// Files whose content showed that they hold no records: digests under other names, prose.
+    /// Files whose content showed that they hold no records, and not their folder: digests under other names, prose.
     pub set_apart: u64,
     /// Bytes as stored.
     pub bytes: u64,
@@ -77,7 +81,7 @@ impl Totals {
     pub fn add(&mut self, input: &InputRow) {
         let is_apart = input.status == InputStatus::SetApart;
         self.files += u64::from(!is_apart);
-        self.set_apart += u64::from(is_apart);
+        self.set_apart += u64::from(is_apart && !input.is_named_apart());
         self.bytes += input.size;
         self.inflated += input.inflated;
         self.records += input.records;
@@ -244,9 +248,11 @@ pub fn extract(
     let Job { has_checkpoints, resumed } = job;
     let known = &resumed.inputs;
     let jobs = config.jobs.max(1);
+    let hashing = if config.validates { Hashing::StoredAndText } else { Hashing::Stored };
     let new_worker = || Worker {
-        reader: Reader::new(config.limits),
-        files: file::FileWorker::new(config.max_record, &config.filter),
+        reader: Reader::new(config.limits).hashing(hashing),
+        files: file::FileWorker::new(config.max_record, &config.filter)
+            .witnessed(config.validates.then(|| Witness::new(true))),
         buffer: RowBuffer::bounded(config.memory / jobs, spill),
         checkpoints: has_checkpoints.then(Checkpoints::default),
     };

@@ -17,6 +17,7 @@ use super::table::Table;
 use super::testfile::{self, Expected, TestFile};
 use crate::case::cells::write_parquet;
 use crate::error::{Error, Result};
+use crate::integrity::table::TABLES;
 use crate::output::{Cell, ndjson};
 use crate::schema::Column;
 use crate::table::columns::CHILD_TABLES;
@@ -121,7 +122,7 @@ const RESULTS: [(&str, &[Column]); 3] =
 
 /// The tables that every finished case has.
 fn own_tables() -> impl Iterator<Item = &'static str> {
-    let children = CHILD_TABLES.iter().map(|(name, _)| *name);
+    let children = CHILD_TABLES.iter().chain(&TABLES).map(|(name, _)| *name);
     children.chain(["events", "inputs"]).chain(RESULTS.iter().map(|(name, _)| *name))
 }
 

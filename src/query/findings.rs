@@ -7,6 +7,7 @@
 use super::header::{Header, QueryKind, Severity};
 use super::table::{CellType, Table};
 use crate::error::{Error, Result};
+use crate::integrity::Verdict;
 use crate::output::Cell;
 use crate::schema::{Column, Kind};
 use crate::time;
@@ -35,7 +36,7 @@ const fn column(name: &'static str, kind: Kind, doc: &'static str) -> Column {
 }
 
 /// The columns of the findings table, in order.
-pub const FINDING_COLUMNS: [Column; 15] = [
+pub const FINDING_COLUMNS: [Column; 16] = [
     column("rule", Kind::Text, "The rule: the query's file name."),
     column("title", Kind::Text, "The rule's title."),
     column("severity", Kind::Text, "info, low, medium, high or critical."),
@@ -51,6 +52,11 @@ pub const FINDING_COLUMNS: [Column; 15] = [
     column("summary", Kind::Text, "What happened, one sentence."),
     column("details", Kind::Text, "JSON object: `incident`, and the rule's own columns."),
     column("event_ids", Kind::Text, "JSON array of event ids, sorted, at most 1,000."),
+    column(
+        "integrity",
+        Kind::Text,
+        "The worst verdict of the files that these events came from, see `integrity`; NULL when none was judged.",
+    ),
 ];
 
 /// One finding. Absent values are `None`.
@@ -88,6 +94,8 @@ pub struct Finding {
     pub event_ids: Vec<String>,
     /// The incident it belongs to, from 1; 0 before incidents are made.
     pub incident: u64,
+    /// The worst verdict of the files its events came from; `None` when none was judged.
+    pub integrity: Option<Verdict>,
 }
 
 /// The value of a column that a query adds.
@@ -119,6 +127,7 @@ impl Finding {
             own: Vec::new(),
             event_ids: Vec::new(),
             incident: 0,
+            integrity: None,
         }
     }
 
@@ -174,6 +183,7 @@ impl Finding {
             some(&self.summary),
             some(&self.details()),
             some(&self.event_ids_json()),
+            self.integrity.map_or(Cell::Null, |verdict| Cell::Text(verdict.as_str().into())),
         ]
     }
 
@@ -271,7 +281,7 @@ pub fn contract_faults(kind: QueryKind, table: &Table) -> Vec<String> {
             Some(_) => {}
         }
     }
-    let taken: BTreeSet<_> = ["rule", "title", "attack", "details", "incident"].into_iter().collect();
+    let taken: BTreeSet<_> = ["rule", "title", "attack", "details", "incident", "integrity"].into_iter().collect();
     for column in table.columns.iter().skip(CONTRACT.len()) {
         if taken.contains(column.name.as_str()) {
             faults.push(format!("column `{}` is one that keytrail adds: choose another name", column.name));
@@ -334,6 +344,7 @@ pub fn from_table(
             own: own_values(table, row, lists),
             event_ids,
             incident: 0,
+            integrity: None,
         });
     }
     if kind == QueryKind::Review
@@ -379,6 +390,7 @@ pub fn value_text(finding: &Finding, column: &str) -> Option<String> {
         "summary" => finding.summary.clone(),
         "details" => finding.details(),
         "event_ids" => finding.event_ids_json(),
+        "integrity" => finding.integrity.map(|verdict| verdict.as_str().to_owned()).unwrap_or_default(),
         _ => return None,
     })
 }

@@ -15,6 +15,7 @@ use super::pieces::cut_texts;
 use super::table::{ResultColumn, Table};
 use crate::case::inputs::INPUT_COLUMNS;
 use crate::error::{Error, Result};
+use crate::integrity::table::TABLES;
 use crate::output::Cell;
 use crate::schema::{Column, EVENT_COLUMNS, Kind};
 use crate::table::columns::CHILD_TABLES;
@@ -121,7 +122,7 @@ impl Session {
                 found.push(path);
             }
         }
-        for (name, columns) in CHILD_TABLES {
+        for (name, columns) in CHILD_TABLES.into_iter().chain(TABLES) {
             if !found.iter().any(|path| stem(path) == name) {
                 session.engine.register_files(name, &[], columns)?;
                 session.add_table(name, no_rows(columns));

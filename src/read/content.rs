@@ -7,13 +7,14 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 
+use super::fingerprint::{Content, ContentHash, Form};
 use super::gzip::{Gunzip, inflate_whole};
 use super::input::{self, Input};
 use super::limits::Budget;
 use super::magic::{self, HEAD, Magic};
 use super::text::{Text, TextReader, fill};
 use super::zstd::Unzstd;
-use super::{Container, End, Reader, Visitor, archive};
+use super::{Container, End, Hashing, Reader, Visitor, archive};
 use crate::error::{Problem, ProblemKind};
 
 /// Inflated bytes of one step of streaming: 1 MiB.
@@ -29,6 +30,9 @@ pub(super) struct Job<'a> {
     container: Container,
     members: u64,
     set_apart: u64,
+    /// The text's hash, when it is wanted.
+    hash: Option<ContentHash>,
+    form: Form,
 }
 
 impl<'a> Job<'a> {
@@ -39,12 +43,36 @@ impl<'a> Job<'a> {
         read: &'a Cell<u64>,
     ) -> Job<'a> {
         let budget = Budget::new(reader.limits, known, read);
-        Job { reader, visitor, budget, spent: false, container: Container::Plain, members: 0, set_apart: 0 }
+        let hash = (reader.hashing != Hashing::Stored).then(ContentHash::new);
+        Job {
+            reader,
+            visitor,
+            budget,
+            spent: false,
+            container: Container::Plain,
+            members: 0,
+            set_apart: 0,
+            hash,
+            form: Form::Sound,
+        }
     }
 
-    /// Bytes delivered, what the file was, members read, members set apart.
-    pub(super) fn finish(self) -> (u64, Container, u64, u64) {
-        (self.budget.delivered, self.container, self.members, self.set_apart)
+    /// Bytes delivered, what the file was, members read, members set apart, the text's hash.
+    pub(super) fn finish(self) -> (u64, Container, u64, u64, Option<Content>) {
+        let form = match self.container {
+            Container::Plain | Container::Gzip | Container::Zstd if self.spent => Form::Cut,
+            Container::Plain | Container::Gzip | Container::Zstd => self.form,
+            _ => Form::Archive,
+        };
+        let content = self.hash.map(|hash| hash.finish(form));
+        (self.budget.delivered, self.container, self.members, self.set_apart, content)
+    }
+
+    /// Remembers what is wrong with the packing of the file; the first word stands.
+    fn deform(&mut self, form: Form) {
+        if self.form == Form::Sound {
+            self.form = form;
+        }
     }
 
     /// Reads the file itself.
@@ -115,7 +143,7 @@ impl<'a> Job<'a> {
         self.visitor.open(member);
         let mut end = End::Complete;
         while !self.spent && input.ensure(1) {
-            if !self.deliver(input.available()) {
+            if !self.deliver(input.available(), None) {
                 end = End::Bomb { message: self.budget.message() };
             }
             input.consume(usize::MAX);
@@ -124,6 +152,7 @@ impl<'a> Job<'a> {
             && !self.spent
         {
             end = End::Torn { offset: input.offset(), message: failure.to_owned() };
+            self.deform(Form::Damaged);
         }
         self.visitor.close(end);
         if member.is_none() {
@@ -141,7 +170,8 @@ impl<'a> Job<'a> {
             let is_done = sound.is_some();
             if let Some(text) = sound {
                 self.visitor.open(member);
-                let end = if self.deliver(text) { End::Complete } else { End::Bomb { message: self.budget.message() } };
+                let end =
+                    if self.deliver(text, None) { End::Complete } else { End::Bomb { message: self.budget.message() } };
                 self.visitor.close(end);
                 input.consume(usize::MAX);
                 if member.is_none() {
@@ -192,7 +222,8 @@ impl<'a> Job<'a> {
         }
         loop {
             length += fill(text, step.get_mut(length..).unwrap_or_default());
-            if !self.deliver(step.get(..length).unwrap_or_default()) || length < STEP {
+            let first_end = text.first_end().map(|(end, _)| end);
+            if !self.deliver(step.get(..length).unwrap_or_default(), first_end) || length < STEP {
                 break;
             }
             length = 0;
@@ -201,8 +232,14 @@ impl<'a> Job<'a> {
         if self.spent {
             return End::Bomb { message: self.budget.message() };
         }
+        if let Some((_, offset)) = text.first_end() {
+            self.deform(Form::Appended(offset));
+        }
         match text.tear() {
-            Some(tear) => End::Torn { offset: tear.offset, message: tear.message },
+            Some(tear) => {
+                self.deform(Form::Damaged);
+                End::Torn { offset: tear.offset, message: tear.message }
+            }
             None => End::Complete,
         }
     }
@@ -238,6 +275,7 @@ impl<'a> Job<'a> {
         }
         let length = input.offset() - start;
         if length > 0 {
+            self.deform(Form::Appended(start));
             let kind = if is_zero { "zero bytes" } else { "bytes" };
             let message = format!(
                 "{length} {kind} follow the last {what} and were not read: CloudTrail writes no such bytes, somebody added them"
@@ -245,6 +283,7 @@ impl<'a> Job<'a> {
             self.problem(ProblemKind::Torn, member, (start, length), message);
         }
         if let Some(failure) = input.failure() {
+            self.deform(Form::Damaged);
             self.problem(ProblemKind::Torn, member, (input.offset(), 0), failure.to_owned());
         }
     }
@@ -254,10 +293,16 @@ impl<'a> Job<'a> {
         self.problem(ProblemKind::Unrecognized, member, (0, 0), message);
     }
 
-    /// Delivers as much as the budget allows; false when that was not all.
-    fn deliver(&mut self, text: &[u8]) -> bool {
+    /// Delivers as much as the budget allows; false when that was not all. `first_end` is where the first gzip member of the
+    /// text ended, when others follow.
+    fn deliver(&mut self, text: &[u8], first_end: Option<u64>) -> bool {
         let allowed = self.budget.take(text.len());
         if let Some(text) = text.get(..allowed).filter(|text| !text.is_empty()) {
+            if let Some(hash) = &mut self.hash
+                && matches!(self.container, Container::Gzip | Container::Zstd)
+            {
+                hash.update(text, first_end);
+            }
             self.visitor.data(text);
         }
         self.spent |= allowed < text.len();

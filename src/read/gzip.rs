@@ -67,6 +67,9 @@ pub(super) struct Gunzip<'a, 'b> {
     crc: libdeflater::Crc,
     length: u64,
     members: u64,
+    /// Length of the text of all members so far.
+    total: u64,
+    first_end: Option<(u64, u64)>,
     tear: Option<Tear>,
     is_lost: bool,
 }
@@ -74,7 +77,18 @@ pub(super) struct Gunzip<'a, 'b> {
 impl<'a, 'b> Gunzip<'a, 'b> {
     pub(super) fn new(input: &'a mut Input<'b>, inflate: &'a mut Decompress) -> Gunzip<'a, 'b> {
         let crc = libdeflater::Crc::new();
-        Gunzip { input, inflate, state: State::Header, crc, length: 0, members: 0, tear: None, is_lost: false }
+        Gunzip {
+            input,
+            inflate,
+            state: State::Header,
+            crc,
+            length: 0,
+            members: 0,
+            total: 0,
+            first_end: None,
+            tear: None,
+            is_lost: false,
+        }
     }
 
     /// Ends the stream here.
@@ -98,6 +112,9 @@ impl<'a, 'b> Gunzip<'a, 'b> {
             self.state = State::Ended;
             return;
         }
+        if self.members > 0 {
+            self.first_end.get_or_insert((self.total, start));
+        }
         match skip_header(self.input) {
             Ok(()) => {
                 self.inflate.reset(false);
@@ -119,6 +136,7 @@ impl<'a, 'b> Gunzip<'a, 'b> {
         self.input.consume(consumed);
         self.crc.update(out.get(..produced).unwrap_or_default());
         self.length += produced as u64;
+        self.total += produced as u64;
         let here = self.input.offset();
         match status {
             Ok(Status::StreamEnd) => self.trailer(),
@@ -175,6 +193,10 @@ impl Text for Gunzip<'_, '_> {
 
     fn members(&self) -> u64 {
         self.members
+    }
+
+    fn first_end(&self) -> Option<(u64, u64)> {
+        self.first_end
     }
 }
 

@@ -7,7 +7,9 @@
 use std::cell::Cell;
 use std::io::{ErrorKind, Read};
 
-use sha2::{Digest, Sha256};
+use super::Hashing;
+use super::fingerprint::NewlineHash;
+use super::magic::{self, Magic};
 
 /// Bytes of one step of streaming: 256 KiB.
 pub(super) const CHUNK: usize = 256 << 10;
@@ -55,7 +57,7 @@ pub(super) struct Input<'a> {
     rest: Option<&'a mut dyn Read>,
     /// Where `start` is in the file.
     offset: u64,
-    hash: Option<Sha256>,
+    hash: Option<NewlineHash>,
     /// Counts bytes read, for the budget.
     read: Option<&'a Cell<u64>>,
     failure: Option<String>,
@@ -68,12 +70,16 @@ impl<'a> Input<'a> {
         Input { buffer, start: 0, end: head.length, rest, offset: 0, hash: None, read: None, failure: head.failure }
     }
 
-    /// Hashes and counts what is read, the head included.
-    pub(super) fn watched(mut self, read: &'a Cell<u64>) -> Input<'a> {
-        let mut hash = Sha256::new();
-        hash.update(self.available());
+    /// Counts what is read, the head included, and hashes it where `hashing` says so: stored bytes, or only those that are
+    /// the text.
+    pub(super) fn watched(mut self, read: &'a Cell<u64>, hashing: Hashing) -> Input<'a> {
+        let is_text = || magic::sniff(self.available()) == Magic::Plain;
+        if hashing != Hashing::Text || is_text() {
+            let mut hash = NewlineHash::new(hashing != Hashing::Stored && is_text());
+            hash.update(self.available());
+            self.hash = Some(hash);
+        }
         read.set(self.end as u64);
-        self.hash = Some(hash);
         self.read = Some(read);
         self
     }
@@ -198,9 +204,10 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The hash of everything read.
-    pub(super) fn sha256(&mut self) -> [u8; 32] {
-        self.hash.take().map(|hash| hash.finalize().into()).unwrap_or_default()
+    /// The hash of everything read, and, when a text ends with a newline, of everything before that; zero when nothing was
+    /// hashed.
+    pub(super) fn sha256(&mut self) -> ([u8; 32], Option<[u8; 32]>) {
+        self.hash.take().map(NewlineHash::finish).unwrap_or_default()
     }
 }
 

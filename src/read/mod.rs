@@ -10,6 +10,7 @@
 
 mod archive;
 mod content;
+mod fingerprint;
 mod gzip;
 mod input;
 mod limits;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use crate::discover::Source;
 use crate::error::{Problem, ProblemKind};
 
+pub use fingerprint::{Content, Form};
 pub use limits::Limits;
 
 /// How a text ended.
@@ -108,6 +110,18 @@ impl Container {
     }
 }
 
+/// What is hashed while a file is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hashing {
+    /// The bytes as stored.
+    #[default]
+    Stored,
+    /// The bytes as stored, and the text: what CloudTrail's digests vouch for.
+    StoredAndText,
+    /// Only the text. [`Facts::sha256`] is then zero, except for plain files, where both are the same.
+    Text,
+}
+
 /// What is known about a file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -123,11 +137,14 @@ pub struct Facts {
     pub members: u64,
     /// Members of an archive that are placeholders such as `.DS_Store` and were not delivered.
     pub set_apart: u64,
+    /// The text's hash and the soundness of what it was packed in, if [`Hashing`] asks for it.
+    pub content: Option<Content>,
 }
 
 /// Reads sources, one after another. See [`Limits`] for its memory.
 pub struct Reader {
     limits: Limits,
+    hashing: Hashing,
     inflater: libdeflater::Decompressor,
     inflate: Option<flate2::Decompress>,
     path: PathBuf,
@@ -141,6 +158,7 @@ impl Reader {
     pub fn new(limits: Limits) -> Reader {
         Reader {
             limits,
+            hashing: Hashing::Stored,
             inflater: libdeflater::Decompressor::new(),
             inflate: None,
             path: PathBuf::new(),
@@ -148,6 +166,12 @@ impl Reader {
             member: Vec::new(),
             text: Vec::new(),
         }
+    }
+
+    /// The same reader, hashing something else than stored bytes only.
+    pub fn hashing(mut self, hashing: Hashing) -> Reader {
+        self.hashing = hashing;
+        self
     }
 
     /// Reads a source to its end.
@@ -183,12 +207,21 @@ impl Reader {
         let mut buffer = std::mem::take(&mut self.file);
         let head = input::load(stream, &mut buffer, hint, self.first_read(hint));
         let read = Cell::new(0);
-        let mut input = input::Input::new(&mut buffer, head, stream).watched(&read);
+        let hashing = self.hashing;
+        let mut input = input::Input::new(&mut buffer, head, stream).watched(&read, hashing);
         let mut job = content::Job::new(self, visitor, hint, &read);
         job.file(&mut input, file);
-        let (delivered, container, members, set_apart) = job.finish();
+        let (delivered, container, members, set_apart, mut content) = job.finish();
         let size = input.drain();
-        let facts = Facts { size, sha256: input.sha256(), inflated: delivered, container, members, set_apart };
+        let (sha256, without_newline) = input.sha256();
+        if let Some(content) = &mut content
+            && container == Container::Plain
+        {
+            // A plain file's text is the file: it was hashed as it arrived.
+            content.sha256 = sha256;
+            content.without_newline = without_newline;
+        }
+        let facts = Facts { size, sha256, inflated: delivered, container, members, set_apart, content };
         // A zip archive from a pipe was kept in here.
         buffer.truncate(self.limits.whole_file.saturating_add(1).max(input::CHUNK));
         buffer.shrink_to(self.limits.whole_file.saturating_mul(2).max(input::CHUNK));

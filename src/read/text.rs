@@ -23,6 +23,9 @@ pub(super) trait Text {
 
     /// Gzip members or zstd frames that were read to their ends.
     fn members(&self) -> u64;
+
+    /// Where the first member ended, in the text and in the stored data, once a second one has begun.
+    fn first_end(&self) -> Option<(u64, u64)>;
 }
 
 /// Fills `out` as far as the text goes.

@@ -17,6 +17,8 @@ pub(super) struct Unzstd<'a, 'b> {
     /// Bytes the decoder asks for; 0 between frames.
     wanted: usize,
     members: u64,
+    length: u64,
+    first_end: Option<(u64, u64)>,
     tear: Option<Tear>,
     is_lost: bool,
 }
@@ -28,7 +30,7 @@ impl<'a, 'b> Unzstd<'a, 'b> {
             Err(error) => (None, Some(Tear { offset: 0, message: error.to_string() })),
         };
         let is_lost = tear.is_some();
-        Unzstd { input, decoder, wanted: 0, members: 0, tear, is_lost }
+        Unzstd { input, decoder, wanted: 0, members: 0, length: 0, first_end: None, tear, is_lost }
     }
 
     fn torn(&mut self, message: String) {
@@ -59,6 +61,10 @@ impl Text for Unzstd<'_, '_> {
                     self.input.consume(status.bytes_read);
                     self.wanted = status.remaining;
                     self.members += u64::from(status.remaining == 0);
+                    self.length += status.bytes_written as u64;
+                    if status.remaining == 0 && self.first_end.is_none() {
+                        self.first_end = Some((self.length, self.input.offset()));
+                    }
                     if status.bytes_written > 0 || out.is_empty() {
                         return status.bytes_written;
                     }
@@ -84,5 +90,9 @@ impl Text for Unzstd<'_, '_> {
 
     fn members(&self) -> u64 {
         self.members
+    }
+
+    fn first_end(&self) -> Option<(u64, u64)> {
+        self.first_end.filter(|_| self.members > 1)
     }
 }

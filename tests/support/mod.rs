@@ -10,6 +10,8 @@
 pub(crate) mod corpus;
 pub(crate) mod pack;
 pub(crate) mod sample;
+pub(crate) mod scene;
+pub(crate) mod trail;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
