@@ -3,12 +3,15 @@
 //! In: sources, a configuration, a new folder and, when a case is extended, the old one. Out: `events/`, child tables and
 //! `inputs.parquet` in the folder, and the counts. Views and findings come later: they are SQL over these tables.
 
+use crate::case::custody::hash_file;
 use crate::case::events::{ChildTables, Merged, day_of, write_hive};
 use crate::case::existing;
 use crate::case::folder::{NewFolder, SPILL};
 use crate::case::inputs::{StoredInput, WaitingInputs, hex};
+use crate::case::log_files::LogFiles;
+use crate::case::scope::{self, Scope};
 use crate::case::validate::{Collector, Validated, Validation, write_nothing};
-use crate::discover::Source;
+use crate::discover::{Filters, Source, discover};
 use crate::error::{Error, Result};
 use crate::pipeline::checkpoint::{Resumed, resume};
 use crate::pipeline::filter::RecordFilter;
@@ -17,9 +20,8 @@ use crate::read::Limits;
 use crate::scan::MAX_RECORD;
 use crate::table::sort::Spill;
 use arrow_array::RecordBatch;
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io::Read;
 use std::path::Path;
 
 /// What building left behind.
@@ -58,7 +60,7 @@ fn split_known(sources: Vec<Source>, old: &[StoredInput], jobs: usize) -> Result
     let work = |(): &mut (), source: Source| {
         let same = known.get(source.name().as_str()).is_some_and(|hashes| {
             // A file that cannot be read here is handed on: reading it then reports why.
-            hash_file_content(&source.path()).is_ok_and(|hash| hashes.contains(hash.as_str()))
+            hash_file(&source.path()).is_ok_and(|(hash, _)| hashes.contains(hash.as_str()))
         });
         Ok((source, same))
     };
@@ -72,20 +74,6 @@ fn split_known(sources: Vec<Source>, old: &[StoredInput], jobs: usize) -> Result
     };
     ordered(jobs, || (), work, consume, |submit| sources.into_iter().try_for_each(submit))?;
     Ok((fresh, skipped))
-}
-
-/// SHA-256 of a file as stored, hex.
-fn hash_file_content(path: &Path) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-    }
 }
 
 /// Days on which the extraction has rows.
@@ -160,6 +148,8 @@ pub fn build(
     for input in &old_inputs {
         waiting.push(input)?;
     }
+    let tables = folder.create_dir("tables")?;
+    let mut log_files = LogFiles::create(&folder.path(""), extended)?;
     let resumed = resumed(&sources, &spill)?;
     built.resumed = resumed.inputs.len() as u64;
     let mut collector = match validation {
@@ -175,6 +165,7 @@ pub fn build(
         {
             built.problems.push((input.path.clone(), problem.clone()));
         }
+        log_files.push(&input)?;
         // The texts of digests have a table of their own.
         let mut stored: StoredInput = input.clone().into();
         if let Some(observation) = &mut stored.observation {
@@ -185,9 +176,9 @@ pub fn build(
         }
         waiting.push(&stored)
     })?;
+    log_files.finish()?;
     built.recipients = std::mem::take(&mut extraction.recipients);
     let events = folder.create_dir("events")?;
-    let tables = folder.create_dir("tables")?;
     match (collector, validation) {
         (Some(collector), Some(validation)) => {
             built.validated = Some(collector.finish(&sources, validation, config.jobs, &tables)?);
@@ -224,8 +215,8 @@ fn resumed(sources: &[Source], spill: &Spill) -> Result<Resumed> {
     }
     resume(spill, |path, hash| {
         let place = places.get(path).copied().flatten();
-        let found = place.and_then(|source| hash_file_content(&source.path()).ok());
-        found.is_some_and(|found| found == hex(hash))
+        let found = place.and_then(|source| hash_file(&source.path()).ok());
+        found.is_some_and(|(found, _)| found == hex(hash))
     })
 }
 
@@ -244,13 +235,17 @@ fn keep_untouched(old: &Path, days: &HashSet<i32>, events: &Path) -> Result<BTre
     Ok(rows_per_day)
 }
 
-/// Makes the tables of a case in the existing folder `folder` from a text with records: what tests of query files need.
+/// The member of a test's record that names the file it is delivered in.
+const FILE: &str = "_file";
+
+/// Makes the tables of a case in the existing folder `folder` from records: what tests of query files need. A record with a
+/// member `_file` comes from a file of that name, the others from `records.json`.
 ///
 /// # Errors
 /// When something cannot be written, or part of the text was not understood.
-pub fn build_from_text(text: &str, folder: &Path) -> Result<Merged> {
-    let path = folder.join("records.json");
-    std::fs::write(&path, text).map_err(|error| Error::file(&path, "write the records", error))?;
+pub fn build_from_records(records: &[Value], folder: &Path) -> Result<Merged> {
+    let place = folder.join("in");
+    write_files(records, &place)?;
     let spill = Spill::new(folder.join(".spill"));
     let config = Config {
         jobs: 1,
@@ -260,22 +255,48 @@ pub fn build_from_text(text: &str, folder: &Path) -> Result<Merged> {
         memory: usize::MAX,
         validates: false,
     };
-    let mut problem = None;
-    let source = Source::file(&path, text.len() as u64);
-    let extraction = extract(&[source], &config, &spill, Job::default(), |input| {
-        problem = input.problem;
-        Ok(())
-    })?;
-    if let Some(problem) = problem {
-        return Err(Error::Usage(problem));
-    }
     let (events, tables) = (folder.join("events"), folder.join("tables"));
     for path in [&events, &tables] {
         std::fs::create_dir_all(path).map_err(|error| Error::file(path, "create a folder", error))?;
     }
+    let sources = discover(std::slice::from_ref(&place), None, &Filters::default())?.sources;
+    let mut waiting = WaitingInputs::create(folder.join("waiting"))?;
+    let mut log_files = LogFiles::create(folder, None)?;
+    let mut problem = None;
+    let extraction = extract(&sources, &config, &spill, Job::default(), |input| {
+        problem = problem.take().or_else(|| input.problem.clone());
+        log_files.push(&input)?;
+        waiting.push(&input.into())
+    })?;
+    if let Some(problem) = problem {
+        return Err(Error::Usage(problem));
+    }
+    log_files.finish()?;
+    scope::write(folder, None, &Scope::default())?;
     let mut children = ChildTables::create(&tables)?;
     let merged = write_hive(extraction, &spill, 1, &events, |_, batches| children.append(batches))?;
     children.finish()?;
-    std::fs::remove_file(&path).map_err(|error| Error::file(&path, "remove the records", error))?;
+    waiting.finish(&folder.join("inputs.parquet"), &merged.duplicates_by_file)?;
+    std::fs::remove_dir_all(&place).map_err(|error| Error::file(&place, "remove the records", error))?;
     Ok(merged)
+}
+
+/// Writes the records into the files they come from.
+fn write_files(records: &[Value], folder: &Path) -> Result<()> {
+    let mut files: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for record in records {
+        let mut record = record.clone();
+        let name = record.as_object_mut().and_then(|members| members.remove(FILE));
+        let name = name.as_ref().and_then(Value::as_str).unwrap_or("records.json").to_owned();
+        files.entry(name).or_default().push(record);
+    }
+    for (name, records) in files {
+        let path = folder.join(&name);
+        let text = serde_json::json!({ "Records": records }).to_string();
+        path.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| Error::file(&path, "write the records", error))?;
+    }
+    Ok(())
 }

@@ -21,7 +21,8 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The text forms a table can be exported in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,37 +84,91 @@ fn append(builder: &mut dyn ArrayBuilder, kind: Kind, cell: Option<&Cell<'_>>) {
     };
 }
 
+/// A Parquet file that rows of cells are written to, one by one.
+pub struct CellTable {
+    path: PathBuf,
+    columns: &'static [Column],
+    schema: Arc<arrow_schema::Schema>,
+    encoder: Encoder,
+    file: TableFile,
+    builders: Vec<Box<dyn ArrayBuilder>>,
+    waiting: usize,
+}
+
+impl CellTable {
+    /// Creates the file with exactly `columns`.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: &Path, columns: &'static [Column]) -> Result<CellTable> {
+        let schema = arrow_schema(columns);
+        let encoder = Encoder::new(schema.clone())?;
+        let file = TableFile::create(path, &schema)?;
+        let builders = new_builders(&schema);
+        Ok(CellTable { path: path.to_owned(), columns, schema, encoder, file, builders, waiting: 0 })
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn push(&mut self, row: &[Cell<'_>]) -> Result<()> {
+        for (i, (builder, column)) in self.builders.iter_mut().zip(self.columns).enumerate() {
+            append(builder.as_mut(), column.kind, row.get(i));
+        }
+        self.waiting += 1;
+        if self.waiting == ROW_GROUP { self.flush() } else { Ok(()) }
+    }
+
+    /// Appends rows that another table with the same columns has. Row groups are filled as if the rows had come one by one,
+    /// so that the file does not depend on how the other one was written.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        let arrays: Vec<_> = self.columns.iter().map(|column| batch.column_by_name(column.name)).collect();
+        for row in 0..batch.num_rows() {
+            let cells = arrays.iter().map(|array| array.map_or(Cell::Null, |array| cell(array.as_ref(), row)));
+            self.push(&cells.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let builders = std::mem::replace(&mut self.builders, new_builders(&self.schema));
+        let arrays = builders.into_iter().map(|mut builder| builder.finish()).collect();
+        self.waiting = 0;
+        let batch = RecordBatch::try_new(self.schema.clone(), arrays)
+            .map_err(|error| Error::table(&self.path, "build columns", error))?;
+        self.file.append(self.encoder.encode(&batch)?)
+    }
+
+    /// Writes what waits, and the footer.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        self.file.finish()
+    }
+}
+
+fn new_builders(schema: &arrow_schema::Schema) -> Vec<Box<dyn ArrayBuilder>> {
+    schema.fields().iter().map(|field| make_builder(field.data_type(), 0)).collect()
+}
+
 /// Writes rows of cells as a Parquet file with exactly `columns`.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_parquet<'c>(path: &Path, columns: &[Column], rows: impl IntoIterator<Item = Vec<Cell<'c>>>) -> Result<()> {
-    let schema = arrow_schema(columns);
-    let encoder = Encoder::new(schema.clone())?;
-    let mut file = TableFile::create(path, &schema)?;
-    let new_builders = || -> Vec<Box<dyn ArrayBuilder>> {
-        schema.fields().iter().map(|field| make_builder(field.data_type(), 0)).collect()
-    };
-    let mut builders = new_builders();
-    let mut waiting = 0;
-    let mut flush = |builders: Vec<Box<dyn ArrayBuilder>>| -> Result<()> {
-        let arrays = builders.into_iter().map(|mut builder| builder.finish()).collect();
-        let batch =
-            RecordBatch::try_new(schema.clone(), arrays).map_err(|error| Error::table(path, "build columns", error))?;
-        file.append(encoder.encode(&batch)?)
-    };
-    for row in rows {
-        for (i, (builder, column)) in builders.iter_mut().zip(columns).enumerate() {
-            append(builder.as_mut(), column.kind, row.get(i));
-        }
-        waiting += 1;
-        if waiting == ROW_GROUP {
-            flush(std::mem::replace(&mut builders, new_builders()))?;
-            waiting = 0;
-        }
-    }
-    flush(builders)?;
-    file.finish()
+pub fn write_parquet<'c>(
+    path: &Path,
+    columns: &'static [Column],
+    rows: impl IntoIterator<Item = Vec<Cell<'c>>>,
+) -> Result<()> {
+    let mut table = CellTable::create(path, columns)?;
+    rows.into_iter().try_for_each(|row| table.push(&row))?;
+    table.finish()
 }
 
 /// The value at `row` of any column that a table of a case can have.
@@ -184,8 +239,10 @@ mod tests {
     fn cells_survive_parquet() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.parquet");
-        let column = |name, kind| Column { group: "t", name, kind, doc: "" };
-        let columns = [
+        const fn column(name: &'static str, kind: Kind) -> Column {
+            Column { group: "t", name, kind, doc: "" }
+        }
+        static COLUMNS: [Column; 4] = [
             column("a", Kind::Text),
             column("b", Kind::Timestamp),
             column("c", Kind::Integer),
@@ -195,7 +252,7 @@ mod tests {
             vec![Cell::Text("=1".into()), Cell::Timestamp(0), Cell::Integer(-1), Cell::Boolean(true)],
             vec![Cell::Null, Cell::Null, Cell::Null, Cell::Null],
         ];
-        write_parquet(&path, &columns, rows).unwrap();
+        write_parquet(&path, &COLUMNS, rows).unwrap();
         let out = folder.path().join("t.csv");
         export(&[path], TextForm::Csv, &out).unwrap();
         assert_eq!(std::fs::read_to_string(&out).unwrap(), "a,b,c,d\n\"'=1\",1970-01-01T00:00:00Z,-1,true\n,,,\n");

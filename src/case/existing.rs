@@ -45,7 +45,8 @@ pub fn row_count(path: &Path) -> Result<u64> {
     Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
 }
 
-fn text<'b>(batch: &'b RecordBatch, name: &str, row: usize) -> Option<&'b str> {
+/// The text at `row` of the column `name`.
+pub(super) fn text<'b>(batch: &'b RecordBatch, name: &str, row: usize) -> Option<&'b str> {
     let array = batch.column_by_name(name)?.as_any().downcast_ref::<StringArray>()?;
     (row < array.len() && array.is_valid(row)).then(|| array.value(row))
 }
@@ -58,14 +59,26 @@ fn optional(batch: &RecordBatch, name: &str, row: usize) -> Option<Cow<'static, 
     text(batch, name, row).map(|text| Cow::Owned(text.to_owned()))
 }
 
-fn number(batch: &RecordBatch, name: &str, row: usize) -> u64 {
+/// The number there; 0 when there is none.
+pub(super) fn number(batch: &RecordBatch, name: &str, row: usize) -> u64 {
     let array = batch.column_by_name(name).and_then(|array| array.as_any().downcast_ref::<Int64Array>());
     array.filter(|array| row < array.len()).map_or(0, |array| u64::try_from(array.value(row)).unwrap_or(0))
 }
 
+/// The time there, microseconds since 1970-01-01 UTC.
+pub(super) fn time(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
+    let array = batch.column_by_name(name)?.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
+    (row < array.len() && array.is_valid(row)).then(|| array.value(row))
+}
+
+/// True when the column says so there.
+pub(super) fn flag(batch: &RecordBatch, name: &str, row: usize) -> bool {
+    let array = batch.column_by_name(name).and_then(|array| array.as_any().downcast_ref::<BooleanArray>());
+    array.is_some_and(|array| row < array.len() && array.is_valid(row) && array.value(row))
+}
+
 fn day(batch: &RecordBatch, row: usize) -> Option<i32> {
-    let array = batch.column_by_name("event_time")?.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
-    (row < array.len() && array.is_valid(row)).then(|| day_of(array.value(row)))
+    time(batch, "event_time", row).map(day_of)
 }
 
 /// What a row of `inputs` says about the file's text.

@@ -4,6 +4,7 @@
 //! user; run times stand in it and nowhere else in a case.
 
 use crate::case::build::Built;
+use crate::case::custody::hash_file;
 use crate::case::validate::Validated;
 use crate::discover::Counts;
 use crate::error::{Error, Result};
@@ -14,6 +15,33 @@ use std::path::Path;
 
 /// Problems and warnings listed in the manifest at most; all of them stand in `inputs.parquet`.
 pub const LISTED: usize = 100;
+
+/// Its name in a case.
+pub const MANIFEST: &str = "manifest.json";
+
+/// One file of a case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Path inside the case, with `/` between folders.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, hex.
+    pub sha256: String,
+}
+
+/// One command that wrote into the case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The version of the tool.
+    pub version: String,
+    /// The command line, without the program's path.
+    pub arguments: Vec<String>,
+    /// When it began, UTC.
+    pub started: String,
+    /// When it ended, UTC.
+    pub finished: String,
+}
 
 /// The manifest.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -45,6 +73,13 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// Inputs with a problem, the first hundred: path and problem.
     pub problems: Vec<String>,
+    /// Every command that wrote into the case, in order: the analysis, its extensions, reports.
+    #[serde(default)]
+    pub runs: Vec<Run>,
+    /// Every file of the case but this one, in the order of the paths. The hashes of the inputs are in `inputs.parquet`, whose
+    /// own is here.
+    #[serde(default)]
+    pub outputs: Vec<Output>,
 }
 
 /// What was read.
@@ -194,10 +229,32 @@ impl Manifest {
     /// # Errors
     /// When `case` is no case.
     pub fn read(case: &Path) -> Result<Manifest> {
-        let path = case.join("manifest.json");
+        let path = case.join(MANIFEST);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Error::file(&path, "open the case (is this a case folder?)", error))?;
         serde_json::from_str(&text).map_err(|error| Error::table(&path, "read the manifest", error))
+    }
+
+    /// Enters a file that a later command wrote into a complete case, such as a report, and the command. The manifest is
+    /// replaced in one step.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the manifest not written.
+    pub fn add_output(case: &Path, name: &str, run: Run) -> Result<()> {
+        let mut manifest = Manifest::read(case)?;
+        let file = case.join(name);
+        let (sha256, size) = hash_file(&file).map_err(|error| Error::file(&file, "hash the output", error))?;
+        manifest.outputs.retain(|output| output.path != name);
+        manifest.outputs.push(Output { path: name.to_owned(), size, sha256 });
+        manifest.outputs.sort_by(|one, other| one.path.cmp(&other.path));
+        manifest.runs.push(run);
+        let fresh = case.join(".manifest");
+        std::fs::create_dir_all(&fresh).map_err(|error| Error::file(&fresh, "write the manifest", error))?;
+        manifest.write(&fresh)?;
+        let path = case.join(MANIFEST);
+        std::fs::rename(fresh.join(MANIFEST), &path)
+            .and_then(|()| std::fs::remove_dir(&fresh))
+            .map_err(|error| Error::file(&path, "replace the manifest", error))
     }
 
     /// Writes `manifest.json` into `folder`.
@@ -205,7 +262,7 @@ impl Manifest {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("manifest.json");
+        let path = folder.join(MANIFEST);
         let mut text =
             serde_json::to_string_pretty(self).map_err(|error| Error::table(&path, "write the manifest", error))?;
         text.push('\n');
@@ -221,4 +278,31 @@ fn left_out(counts: &Counts) -> BTreeMap<String, u64> {
         .filter(|(_, files)| *files > 0)
         .map(|(reason, files)| (reason.to_owned(), files))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::custody::{check_outputs, outputs};
+
+    #[test]
+    fn a_report_enters_the_manifest_of_its_case() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("inputs.parquet"), "i").unwrap();
+        let manifest = Manifest { outputs: outputs(folder.path(), 1).unwrap(), ..Manifest::default() };
+        manifest.write(folder.path()).unwrap();
+        for text in ["one", "another"] {
+            std::fs::write(folder.path().join("report.html"), text).unwrap();
+            Manifest::add_output(folder.path(), "report.html", Run { started: text.to_owned(), ..Run::default() })
+                .unwrap();
+            let manifest = Manifest::read(folder.path()).unwrap();
+            let paths: Vec<&str> = manifest.outputs.iter().map(|output| output.path.as_str()).collect();
+            assert_eq!(paths, ["inputs.parquet", "report.html"]);
+            let checked = check_outputs(folder.path(), &manifest, 1, |_| Ok(())).unwrap();
+            assert_eq!((checked.files, checked.differences), (2, 0));
+        }
+        let started: Vec<String> =
+            Manifest::read(folder.path()).unwrap().runs.into_iter().map(|run| run.started).collect();
+        assert_eq!(started, ["one", "another"]);
+    }
 }

@@ -11,9 +11,11 @@ use super::{Exit, library, note, summary, validation};
 use anyhow::{Result, bail};
 use keytrail::case::build::{Built, build};
 use keytrail::case::cells::TextForm;
+use keytrail::case::custody::{check_before_append, manifest_hash, outputs};
 use keytrail::case::existing::row_count;
 use keytrail::case::folder::{Existing, NewFolder, check_target, is_case};
-use keytrail::case::manifest::Manifest;
+use keytrail::case::manifest::{Manifest, Run};
+use keytrail::case::scope;
 use keytrail::case::validate::Validation;
 use keytrail::discover::{Filters, discover};
 use std::collections::BTreeSet;
@@ -44,6 +46,9 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         Some(case) => Manifest::read(case)?,
         None => Manifest::default(),
     };
+    if let Some(case) = extended {
+        check_before_append(case, &manifest, settings.jobs)?;
+    }
     let folder = NewFolder::create(&args.out, mode, &job(args, extended.is_some().then_some(&manifest)))?;
     let filters = Filters { digests: validation.is_some(), ..config::filters(&args.filters)? };
     let found = discover(&args.paths, args.files_from.as_deref(), &filters)?;
@@ -52,6 +57,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     settings.validates = validation.is_some();
     let mut problems = summary::Problems::new(&found);
     let mut progress = Progress::new(display, found.bytes());
+    let scope = config::scope(&args.filters, &settings.filter, &found);
     let counts = found.counts;
     let listing_problems = found.problems;
     let built = build(found.sources, &settings, &folder, extended, validation.as_ref(), |input| {
@@ -61,9 +67,10 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     if built.resumed > 0 && !display.quiet {
         note(format!("went on with an interrupted run: {} files had been read", summary::count(built.resumed)));
     }
+    scope::write(&folder.path(""), extended, &scope)?;
     progress.stage("views and rules");
     let homes = home_accounts(args, &manifest, &built);
-    let analysis = queries.analyze(&folder, &homes, &built, &forms)?;
+    let analysis = queries.analyze(&folder, &args.out, &homes, &built, &forms)?;
     progress.finish();
 
     manifest.tool = "keytrail".to_owned();
@@ -80,12 +87,23 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.add(&counts, &built);
     manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
     manifest.warnings = warnings(&manifest, &built, &analysis.failed);
+    manifest.outputs = outputs(&folder.path(""), settings.jobs)?;
     manifest.finished = now();
+    manifest.runs.push(Run {
+        version: manifest.version.clone(),
+        arguments: manifest.arguments.clone(),
+        started: manifest.started.clone(),
+        finished: manifest.finished.clone(),
+    });
     manifest.write(&folder.path(""))?;
     folder.commit()?;
     if !display.quiet {
         note(problems.text());
         note(summary::case(&args.out, &manifest, built.validated.as_ref(), &analysis.incidents, display));
+        if let Some(line) = &analysis.coverage {
+            note(line);
+        }
+        note(format!("manifest.json has SHA-256 {}: write it down, it protects the rest", manifest_hash(&args.out)?));
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any() || !analysis.failed.is_empty()) {

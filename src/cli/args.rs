@@ -54,11 +54,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keytrail review --case case\n  keytrail review --case case kms-rotation-evidence\n  keytrail review --case case --rows --format csv > review.csv"
     )]
     Review(Box<ReviewArgs>),
+    /// Tell what the evidence covers, and what it cannot show: gaps, missing files, trails that leave keys out.
+    #[command(
+        after_help = "Examples:\n  keytrail coverage --case case\n  keytrail coverage ./AWSLogs\n  keytrail coverage --case case --rows hours --format csv > hours.csv\n  keytrail coverage --case case --rows logs --format parquet -o logs.parquet"
+    )]
+    Coverage(Box<CoverageArgs>),
     /// Compare two cases: new, gone and changed keys, principals, pairs, grants, aliases, findings and review results.
     #[command(
         after_help = "Examples:\n  keytrail compare case-2025q3 case-2025q4\n  keytrail compare last-week this-week --format csv > changes.csv"
     )]
     Compare(CompareArgs),
+    /// Check a case against its manifest: every file, and if wanted the evidence it was made of.
+    #[command(
+        after_help = "Examples:\n  keytrail manifest check case\n  keytrail manifest check case --inputs ./AWSLogs\n  keytrail manifest check case --sha256 9f86d081884c7d65...\n\nExit codes: 0 all is as it was; 3 something differs; 1 could not run."
+    )]
+    Manifest(ManifestArgs),
     /// List, explain and test query files.
     #[command(
         after_help = "Examples:\n  keytrail queries\n  keytrail queries show kms-policy-public\n  keytrail queries check ./my-queries"
@@ -447,6 +457,52 @@ pub(crate) struct ReviewArgs {
     pub(crate) display: DisplayArgs,
 }
 
+/// `keytrail coverage`.
+#[derive(Debug, Args)]
+pub(crate) struct CoverageArgs {
+    /// Archives to read when there is no case.
+    #[arg(required_unless_present = "case", conflicts_with = "case")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The case.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: Option<PathBuf>,
+    /// Only this table, instead of the summary.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) rows: Option<CoverageRows>,
+    /// The form of the output; other forms than a table have the places unless --rows says otherwise.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Write to this file instead of stdout (required for Parquet).
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Resources.
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// A table about coverage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CoverageRows {
+    /// Each account and Region.
+    Places,
+    /// Each hour of them.
+    Hours,
+    /// Each gap.
+    Gaps,
+    /// What the evidence cannot show.
+    Limits,
+    /// Each trail, with the selectors in force.
+    Trails,
+    /// Log objects that CloudTrail names, and files that it never names.
+    Logs,
+}
+
 /// `keytrail compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
@@ -457,6 +513,40 @@ pub(crate) struct CompareArgs {
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub(crate) format: Format,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// `keytrail manifest`.
+#[derive(Debug, Args)]
+pub(crate) struct ManifestArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: ManifestCommand,
+}
+
+/// What to do with a manifest.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Hash every file again and tell what is missing, changed or additional.
+    Check(ManifestCheckArgs),
+}
+
+/// `keytrail manifest check`.
+#[derive(Debug, Args)]
+pub(crate) struct ManifestCheckArgs {
+    /// The case.
+    pub(crate) case: PathBuf,
+    /// Also hash every input again, looked for under this folder: the one that was analyzed (repeatable).
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The SHA-256 of manifest.json, as it was noted when the case was made.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) sha256: Option<String>,
+    /// Worker threads; default: one per processor.
+    #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
+    pub(crate) jobs: Option<usize>,
     /// Display.
     #[command(flatten)]
     pub(crate) display: DisplayArgs,

@@ -5,16 +5,14 @@
 
 use super::{Exit, note, print};
 use anyhow::Result;
-use keytrail::case::build::build_from_text;
+use keytrail::case::build::build_from_records;
 use keytrail::query::check::{CheckReport, Expect, Options, check_folder, check_library, selected};
 use keytrail::query::library::Library;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 fn check(folder: Option<&Path>, only: &[String], keep: Option<&Path>) -> Result<CheckReport> {
-    let load = |records: &[serde_json::Value], case: &Path| {
-        build_from_text(&serde_json::json!({ "Records": records }).to_string(), case).map(|_| ())
-    };
+    let load = |records: &[serde_json::Value], case: &Path| build_from_records(records, case).map(|_| ());
     let options = Options { expect: Expect::from_environment(), keep };
     Ok(match folder {
         Some(folder) => check_folder(folder, only, &load, options),

@@ -4,7 +4,8 @@
 
 use super::args::{Color, DisplayArgs, FilterArgs, ResourceArgs};
 use anyhow::{Context, Result, bail};
-use keytrail::discover::Filters;
+use keytrail::case::scope::Scope;
+use keytrail::discover::{Discovery, Filters};
 use keytrail::pipeline::Config;
 use keytrail::pipeline::filter::{RecordFilter, globs};
 use keytrail::read::Limits;
@@ -59,6 +60,17 @@ pub(crate) fn extraction(filters_args: &FilterArgs, resources: &ResourceArgs) ->
         memory: usize::try_from(size(&resources.memory).context("--memory")?)?,
         validates: false,
     })
+}
+
+/// What a run was told to read, and what it found besides logs.
+pub(crate) fn scope(args: &FilterArgs, filter: &RecordFilter, found: &Discovery) -> Scope {
+    Scope {
+        since: filter.since,
+        until: filter.until,
+        patterns: [&args.account, &args.region, &args.keys, &args.principals].map(Clone::clone),
+        has_digests: found.counts.digests > 0 || found.digests > 0,
+        unlisted: found.problems.len() as u64,
+    }
 }
 
 /// How stdout and stderr are used.

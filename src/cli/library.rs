@@ -4,6 +4,7 @@
 //! at once.
 
 use super::args::{LibraryArgs, SeverityArg};
+use super::coverage;
 use anyhow::{Context, Result, anyhow};
 use keytrail::case::build::Built;
 use keytrail::case::cells::{TextForm, export, write_parquet};
@@ -70,6 +71,8 @@ pub(crate) struct Analysis {
     pub(crate) failed: Vec<String>,
     /// What the events table holds.
     pub(crate) events: EventsSeen,
+    /// What the evidence covers, in one line; `None` when the views could not be built.
+    pub(crate) coverage: Option<String>,
 }
 
 impl Loaded {
@@ -83,10 +86,11 @@ impl Loaded {
         Ok(Loaded { library, overrides })
     }
 
-    /// Runs views and rules over the tables in `folder` and writes what they give.
+    /// Runs views and rules over the tables in `folder`, which is going to be the case `target`, and writes what they give.
     pub(crate) fn analyze(
         &self,
         folder: &NewFolder,
+        target: &Path,
         homes: &[String],
         built: &Built,
         formats: &[TextForm],
@@ -135,6 +139,7 @@ impl Loaded {
             worst: findings.iter().map(|finding| finding.severity).max(),
             incidents,
             events: events_seen(&mut session, rows)?,
+            coverage: coverage::closing_line(&mut session, target),
             failed: failed.iter().map(ToString::to_string).collect(),
         })
     }
@@ -169,7 +174,7 @@ fn events_seen(session: &mut Session, rows: u64) -> Result<EventsSeen> {
 fn write_result<'c>(
     case: &Path,
     name: &str,
-    columns: &[Column],
+    columns: &'static [Column],
     rows: impl IntoIterator<Item = Vec<Cell<'c>>>,
 ) -> Result<()> {
     let parquet = case.join(format!("{name}.parquet"));

@@ -11,13 +11,16 @@ mod analyze;
 mod check;
 mod extract;
 mod library;
+mod temporary;
 mod validation;
 mod verify;
 mod timeline;
 mod query;
 mod incidents;
 mod review;
+mod coverage;
 mod compare;
+mod manifest;
 mod queries;
 mod schema;
 mod summary;
@@ -96,7 +99,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Query(args) => query::run(args),
         Command::Incidents(args) => incidents::run(args),
         Command::Review(args) => review::run(args),
+        Command::Coverage(args) => coverage::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Manifest(args) => manifest::run(args),
         Command::Queries(args) => queries::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions { shell } => completions(*shell),
@@ -115,9 +120,15 @@ pub(crate) fn run() -> ExitCode {
 /// The threads of a command that runs SQL; `None` for the others.
 fn sql_jobs(command: &Command) -> Option<usize> {
     let jobs = match command {
-        Command::Extract(_) | Command::Verify(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
+        Command::Extract(_)
+        | Command::Verify(_)
+        | Command::Manifest(_)
+        | Command::Schema(_)
+        | Command::Completions { .. }
+        | Command::Man => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
+        Command::Coverage(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
         Command::Review(args) => args.jobs,
         Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => None,

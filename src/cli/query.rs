@@ -92,14 +92,25 @@ pub(crate) fn names(columns: &[ResultColumn]) -> Vec<String> {
     columns.iter().map(|column| column.name.clone()).collect()
 }
 
-fn write(session: &mut Session, query: &Prepared, args: &QueryArgs, display: Display) -> Result<()> {
-    if let Some(path) = &args.output
+/// Where rows go: a file or stdout, and in which form.
+pub(crate) struct Target<'a> {
+    /// The file; stdout without.
+    pub(crate) output: Option<&'a Path>,
+    /// An existing file is replaced.
+    pub(crate) force: bool,
+    /// The form.
+    pub(crate) format: Format,
+}
+
+/// Runs a query and writes its rows.
+pub(crate) fn write(session: &mut Session, query: &Prepared, target: &Target<'_>, display: Display) -> Result<()> {
+    if let Some(path) = target.output
         && path.exists()
-        && !args.force
+        && !target.force
     {
         bail!("{}: exists: --force replaces it", path.display());
     }
-    match (&args.output, args.format) {
+    match (target.output, target.format) {
         (Some(path), Format::Parquet) => {
             session.write_parquet(query, path)?;
         }
@@ -138,6 +149,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<Exit> {
         print(session.explain(&query))?;
         return Ok(Exit::Done);
     }
-    write(&mut session, &query, args, display)?;
+    let target = Target { output: args.output.as_deref(), force: args.force, format: args.format };
+    write(&mut session, &query, &target, display)?;
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ use super::args::{SchemaArgs, SchemaFormat};
 use super::library::load;
 use super::{Exit, print};
 use anyhow::Result;
+use keytrail::case::FACT_TABLES;
 use keytrail::case::inputs::INPUT_COLUMNS;
 use keytrail::integrity::table::TABLES;
 use keytrail::query::findings::FINDING_COLUMNS;
@@ -26,7 +27,7 @@ struct Table {
 
 fn tables() -> Vec<Table> {
     let mut tables = vec![Table { name: "events", place: "events/*/*.parquet".to_owned(), columns: EVENT_COLUMNS }];
-    for (name, columns) in CHILD_TABLES.into_iter().chain(TABLES) {
+    for (name, columns) in CHILD_TABLES.into_iter().chain(TABLES).chain(FACT_TABLES) {
         tables.push(Table { name, place: format!("tables/{name}.parquet"), columns });
     }
     let results: [(&str, &[Column]); 4] = [

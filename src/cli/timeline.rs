@@ -3,36 +3,17 @@
 //! In: a case, or archives that a case is made of for the moment, and a key, principal or grant. Out: its events in time
 //! order, and its use by hour. The texts of both are library queries, so they can be read and changed.
 
-use super::args::{FilterArgs, Format, TimelineArgs};
-use super::config::{self, Display};
+use super::args::{Format, TimelineArgs};
+use super::config::Display;
 use super::library::{faults, load};
 use super::query::{names, open, write_rows};
+use super::temporary::TemporaryCase;
 use super::{Exit, note, print};
 use anyhow::{Context, Result};
-use keytrail::case::build::build;
-use keytrail::case::folder::{Existing, NewFolder};
-use keytrail::case::manifest::Manifest;
-use keytrail::discover::{Filters, discover};
 use keytrail::query::params::Overrides;
 use keytrail::query::run::Session;
 use keytrail::query::table::Table;
-use std::path::{Path, PathBuf};
-
-/// Makes a case of the archives in a temporary folder; only its tables are needed.
-fn temporary_case(args: &TimelineArgs) -> Result<PathBuf> {
-    let target = std::env::temp_dir().join(format!("keytrail-timeline-{}", std::process::id()));
-    let settings = config::extraction(&FilterArgs::default(), &args.resources)?;
-    let folder = NewFolder::create(&target, Existing::Refuse, "")?;
-    let found = discover(&args.paths, None, &Filters::default())?;
-    let built = build(found.sources, &settings, &folder, None, None, |_| {})?;
-    for (path, problem) in &built.problems {
-        note(format!("warning: {path}: {problem}"));
-    }
-    let manifest = Manifest { home_accounts: built.recipients.into_iter().collect(), ..Manifest::default() };
-    manifest.write(&folder.path(""))?;
-    folder.commit()?;
-    Ok(target)
-}
+use std::path::Path;
 
 fn table(session: &mut Session, id: &str) -> Result<Table> {
     let library = load(&[])?;
@@ -78,12 +59,7 @@ pub(crate) fn run(args: &TimelineArgs) -> Result<Exit> {
     let display = Display::new(&args.display);
     match &args.case {
         Some(case) => show(args, case, display)?,
-        None => {
-            let case = temporary_case(args)?;
-            let shown = show(args, &case, display);
-            std::fs::remove_dir_all(&case).with_context(|| format!("{}: remove the temporary case", case.display()))?;
-            shown?;
-        }
+        None => show(args, TemporaryCase::read(&args.paths, &args.resources)?.path(), display)?,
     }
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@
 //! names is complete and every file it names is unchanged (same path, same SHA-256): otherwise its files are read again.
 
 use super::file::{InputRow, InputStatus};
+use super::texts::TextFacts;
 use crate::error::{Error, Result};
 use crate::integrity::StoredObservation;
 use crate::table::sort::{Run, Spill};
@@ -44,6 +45,7 @@ struct StoredInput {
     problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     observation: Option<StoredObservation>,
+    texts: Vec<TextFacts>,
 }
 
 impl From<&InputRow> for StoredInput {
@@ -64,6 +66,7 @@ impl From<&InputRow> for StoredInput {
             status: input.status.as_str().to_owned(),
             problem: input.problem.clone(),
             observation: input.observation.as_ref().and_then(|observation| StoredObservation::new(observation)),
+            texts: input.texts.clone(),
         }
     }
 }
@@ -91,6 +94,7 @@ impl StoredInput {
             problem_count,
             problem: self.problem,
             observation: self.observation.map(|stored| Box::new(stored.observation())),
+            texts: self.texts,
         })
     }
 }

@@ -5,6 +5,7 @@
 
 use super::RowBuffer;
 use super::filter::RecordFilter;
+use super::texts::TextFacts;
 use crate::discover::{Source, parse_key};
 use crate::error::{Problem, ProblemKind};
 use crate::integrity::{Observation, Witness};
@@ -90,6 +91,8 @@ pub struct InputRow {
     pub problem: Option<String>,
     /// What digests are compared with, when that was asked for.
     pub observation: Option<Box<Observation>>,
+    /// What its texts show of coverage: one for a file, one for each member of an archive, none when it holds no logs.
+    pub texts: Vec<TextFacts>,
 }
 
 impl InputRow {
@@ -174,6 +177,9 @@ struct Keeper<'w, 's> {
     /// Length of the file's name in `place`.
     name_length: usize,
     counts: Counts,
+    /// The text at hand.
+    text: TextFacts,
+    texts: Vec<TextFacts>,
     rows: &'w mut RowBuffer<'s>,
 }
 
@@ -201,10 +207,19 @@ impl FileWorker {
         if let Some(witness) = witness {
             witness.begin(&source.path().to_string_lossy());
         }
-        let keeper = Keeper { filter, recipients, name_length: place.len(), place, counts: Counts::default(), rows };
+        let keeper = Keeper {
+            filter,
+            recipients,
+            name_length: place.len(),
+            place,
+            counts: Counts::default(),
+            text: TextFacts::default(),
+            texts: Vec::new(),
+            rows,
+        };
         let mut visit = Visit { scanner, keeper, witness: witness.as_mut(), prose: Prose::No };
         let facts = reader.read(source, &mut visit);
-        let counts = visit.keeper.counts;
+        let Keeper { counts, texts, .. } = visit.keeper;
         let mut input = InputRow {
             path: source.name(),
             sha256: None,
@@ -225,6 +240,7 @@ impl FileWorker {
             problem_count: counts.problem_count,
             problem: counts.describe(),
             observation: None,
+            texts,
         };
         if counts.unrecognized && counts.records == 0 {
             input.status = InputStatus::Unrecognized;
@@ -243,6 +259,8 @@ impl FileWorker {
                 input.status = InputStatus::Unreadable;
                 input.problem_count += 1;
                 input.problem = Some(message.to_string());
+                // It is there, although nothing is known of what it holds.
+                input.texts.push(TextFacts::default());
             }
         }
         input
@@ -260,6 +278,7 @@ impl Visitor for Visit<'_, '_> {
         if let Some(witness) = &mut self.witness {
             witness.open(member);
         }
+        self.keeper.text = TextFacts { member: member.map(str::to_owned), ..TextFacts::default() };
         let counts = &self.keeper.counts;
         self.prose =
             Prose::SoFar { problems: counts.problems.len(), problem_count: counts.problem_count, has_begun: false };
@@ -298,6 +317,12 @@ impl Visitor for Visit<'_, '_> {
         if let Some(problem) = end.problem(member.as_deref(), summary.bytes_total) {
             counts.problem(problem);
         }
+        let mut text = std::mem::take(&mut self.keeper.text);
+        text.records = summary.records;
+        let is_log = !matches!(summary.kind, ContentKind::Digest | ContentKind::Insight | ContentKind::Aggregated);
+        if is_log {
+            self.keeper.texts.push(text);
+        }
         match summary.kind {
             ContentKind::Records | ContentKind::Empty => {}
             ContentKind::Unrecognized => {
@@ -324,6 +349,7 @@ impl Visitor for Visit<'_, '_> {
 impl Sink for Keeper<'_, '_> {
     fn record(&mut self, record: RawRecord<'_>) -> Verdict {
         if !may_matter(record.bytes) {
+            self.see_first(&record);
             return Verdict::Accepted;
         }
         // The lossy conversion is several times slower than the check, and hardly ever needed.
@@ -370,6 +396,16 @@ impl Keeper<'_, '_> {
         self.counts.problem(Problem { kind, member, offset: record.offset, length: 0, message });
     }
 
+    /// Looks at the first record of a text when it has no row: a file without KMS events covers its hour, too.
+    fn see_first(&mut self, record: &RawRecord<'_>) {
+        if self.text.first.is_none()
+            && let Ok(text) = std::str::from_utf8(record.bytes)
+            && let Ok(value) = json::parse(text)
+        {
+            self.text.see_record(&value);
+        }
+    }
+
     /// Normalises a record that may matter and appends its row.
     fn keep(&mut self, record: &RawRecord<'_>, value: &json::Value<'_>) {
         let parameters = value.get("requestParameters");
@@ -377,7 +413,12 @@ impl Keeper<'_, '_> {
         let event_name = value.get("eventName").as_str().unwrap_or_default();
         let class = relevance(source_name, event_name, value.get("readOnly").as_bool(), parameters);
         let hint = match class {
-            Relevance::No => return,
+            Relevance::No => {
+                if self.text.first.is_none() {
+                    self.text.see_record(value);
+                }
+                return;
+            }
             Relevance::Kms => None,
             Relevance::Adjacent(class) => Some(action_class(class)),
         };
@@ -389,14 +430,17 @@ impl Keeper<'_, '_> {
                 return self.note(record, ProblemKind::NoEventTime, message.to_owned());
             }
         };
+        self.text.see(event.account_id.as_deref(), event.region.as_deref(), event.event_time);
         if !self.filter.accepts(&event) {
             self.counts.filtered += 1;
             return;
         }
-        match class {
-            Relevance::Kms => self.counts.kms += 1,
-            _ => self.counts.adjacent += 1,
-        }
+        let (total, here) = match class {
+            Relevance::Kms => (&mut self.counts.kms, &mut self.text.kms),
+            _ => (&mut self.counts.adjacent, &mut self.text.adjacent),
+        };
+        *total += 1;
+        *here += 1;
         if let Some(account) = event.account_id.as_deref()
             && !self.recipients.contains(account)
         {

@@ -8,6 +8,7 @@
 pub mod checkpoint;
 pub mod file;
 pub mod filter;
+pub mod texts;
 pub mod verify;
 
 use crate::discover::Source;

@@ -15,6 +15,7 @@ use super::run::{Session, Settings};
 use super::scorecard::REVIEW_COLUMNS;
 use super::table::Table;
 use super::testfile::{self, Expected, TestFile};
+use crate::case::FACT_TABLES;
 use crate::case::cells::write_parquet;
 use crate::error::{Error, Result};
 use crate::integrity::table::TABLES;
@@ -122,7 +123,7 @@ const RESULTS: [(&str, &[Column]); 3] =
 
 /// The tables that every finished case has.
 fn own_tables() -> impl Iterator<Item = &'static str> {
-    let children = CHILD_TABLES.iter().chain(&TABLES).map(|(name, _)| *name);
+    let children = CHILD_TABLES.iter().chain(&TABLES).chain(&FACT_TABLES).map(|(name, _)| *name);
     children.chain(["events", "inputs"]).chain(RESULTS.iter().map(|(name, _)| *name))
 }
 

@@ -13,6 +13,7 @@ use super::library::{Library, LibraryQuery};
 use super::params::{Overrides, Param, ParamValue};
 use super::pieces::cut_texts;
 use super::table::{ResultColumn, Table};
+use crate::case::FACT_TABLES;
 use crate::case::inputs::INPUT_COLUMNS;
 use crate::error::{Error, Result};
 use crate::integrity::table::TABLES;
@@ -122,7 +123,7 @@ impl Session {
                 found.push(path);
             }
         }
-        for (name, columns) in CHILD_TABLES.into_iter().chain(TABLES) {
+        for (name, columns) in CHILD_TABLES.into_iter().chain(TABLES).chain(FACT_TABLES) {
             if !found.iter().any(|path| stem(path) == name) {
                 session.engine.register_files(name, &[], columns)?;
                 session.add_table(name, no_rows(columns));

@@ -16,8 +16,9 @@
 //! Out: the records, which are patches over one whole KMS record so that a test shows only what matters, and the expected
 //! rows. All blocks are loaded together and are each other's noise. In a patch `null` removes a member, `"_repeat": 50` and
 //! `"_every": 2` make copies at an interval in seconds, and `%n` in a text is the number of the copy, from 1. Record n has
-//! the id `e<n>`, and the time of [`BASE_TIME`] plus n seconds, unless given; an id that is given must be none of these. There is no magic beside: what a record says
-//! it says in the patch.
+//! the id `e<n>`, and the time of [`BASE_TIME`] plus n seconds, unless given; an id that is given must be none of these. `"_file": "NAME"` says which file delivers a record: with `%n` one file
+//! per copy, and `%t` stands for the delivery slot of the record's time. There is no magic beside: what a record says it says
+//! in the patch.
 
 use super::params::{Param, parse_list};
 use crate::error::Error;
@@ -69,6 +70,9 @@ const TEMPLATE: &str = r#"{
   "recipientAccountId": "111122223333",
   "eventCategory": "Management"
 }"#;
+
+/// Members of a patch that are not the record's.
+const OWN_MEMBERS: [&str; 3] = ["_repeat", "_every", "_file"];
 
 /// Copies of one patch at most: more would be a mistake.
 const MAX_REPEAT: u64 = 100_000;
@@ -290,8 +294,8 @@ fn records_of(patch: Map<String, Value>, number: &mut i64) -> Result<Vec<Value>,
         None => (BASE_TIME + *number + 1) * MICROS,
         Some(value) => value.as_str().and_then(parse_timestamp).ok_or(format!("`eventTime` {value} is no time"))?,
     };
-    if let Some(name) = patch.keys().find(|name| name.starts_with('_') && *name != "_repeat" && *name != "_every") {
-        return Err(format!("`{name}` is neither `_repeat` nor `_every`"));
+    if let Some(name) = patch.keys().find(|name| name.starts_with('_') && !OWN_MEMBERS.contains(&name.as_str())) {
+        return Err(format!("`{name}` is none of {}", OWN_MEMBERS.join(", ")));
     }
     let mut records = Vec::new();
     for copy in 0..count {
@@ -302,10 +306,22 @@ fn records_of(patch: Map<String, Value>, number: &mut i64) -> Result<Vec<Value>,
         if let Value::Object(members) = &mut record {
             members.insert("eventTime".to_owned(), format_timestamp(time).into());
             members.entry("eventID").or_insert_with(|| format!("e{number}").into());
+            if let Some(file) = patch.get("_file").and_then(Value::as_str) {
+                let file = file.replace("%n", &(copy + 1).to_string()).replace("%t", &delivery_slot(time));
+                members.insert("_file".to_owned(), file.into());
+            }
         }
         records.push(record);
     }
     Ok(records)
+}
+
+/// The five-minute slot in which a record of this time is delivered, as names of log files have it: `20240501T1005Z`.
+fn delivery_slot(time: i64) -> String {
+    const SLOT: i64 = 300 * MICROS;
+    let slot = (time.div_euclid(SLOT) + 1) * SLOT;
+    let text: String = format_timestamp(slot).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    text.replace("00Z", "Z")
 }
 
 /// Puts a patch over a value: objects are merged, `null` removes, all else replaces.
@@ -375,6 +391,15 @@ mod tests {
         assert_eq!(record["requestParameters"]["a"]["b"], "x1");
         assert_eq!(record["eventID"], "e1");
         assert_eq!(record["eventTime"], "2024-05-01T10:00:01Z");
+    }
+
+    #[test]
+    fn files_are_named_after_their_delivery() {
+        let text =
+            "+ many\n{\"_repeat\":2,\"_every\":3600,\"eventTime\":\"2024-05-01T10:00:00Z\",\"_file\":\"a_%t_%n\"}\n";
+        let file = parse("t", text).unwrap();
+        let names: Vec<&str> = file.records.iter().map(|record| record["_file"].as_str().unwrap()).collect();
+        assert_eq!(names, ["a_20240501T1005Z_1", "a_20240501T1105Z_2"]);
     }
 
     #[test]
