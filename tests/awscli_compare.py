@@ -41,7 +41,31 @@ CODES = [
 ]
 # Known limits of the AWS tool, by scene: (kind, what aws-cli says, what keytrail says). docs/DECISIONS.md explains them.
 SILENT = "nothing"
-KNOWN = {}
+UNLISTED = ("log", SILENT, "unlisted")
+NOT_COVERED = ("log", SILENT, "not covered")
+KNOWN = {
+    # A torn stream inflates to its tear, and only the hash shows it.
+    "log torn": {("log", "modified", "corrupt")},
+    # Files that no digest lists are not looked at.
+    "log planted": {UNLISTED},
+    # Of a run of deleted digests one is reported; what the others listed is not looked at.
+    "digest deleted": {UNLISTED},
+    "two digests deleted": {UNLISTED},
+    "four digests deleted": {UNLISTED},
+    "newest digest deleted": {NOT_COVERED},
+    "oldest digests deleted": {NOT_COVERED},
+    # The logs of a digest that did not validate are not looked at.
+    "digest edited": {("log", SILENT, "UNVERIFIABLE")},
+    "digests swapped": {("log", SILENT, "valid")},
+    "wrong keys": {("log", SILENT, "CONSISTENT")},
+    # A digest is inflated up to the end of its first member, whatever follows.
+    "digest with a second member": {("digest", "valid", "trailing"), ("log", "valid", "unlisted")},
+    # A digest under another name is found missing where it was, and not met where it is.
+    "digest renamed": {("digest", SILENT, "moved"), ("log", SILENT, "valid")},
+}
+if not hasattr(validation.CloudTrailValidateLogs, "_on_log_trailing_data"):
+    # Versions before 1.46 take a log for valid when anything follows its first member.
+    KNOWN["log with a second member"] = {("log", "valid", "trailing")}
 
 
 class Listing:

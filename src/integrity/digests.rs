@@ -123,9 +123,17 @@ impl<'t> DigestJudge<'_, 't> {
             let path = self.trial.names.shown(number);
             let (account, region) = self.trial.evidence.place_names(file.place);
             let place = (account, region, "");
-            self.findings.add(Code::DigestInvalid, place, file.delivery, || {
-                let finding = Finding::new(Code::DigestInvalid, place, format!("{path}: {fault}"));
-                finding.at(file.delivery, file.delivery).file(path.clone())
+            let (code, summary) = if file.packing == Packing::Appended {
+                let at = file.rare.as_ref().map_or(0, |rare| rare.appended_at);
+                (
+                    Code::TrailingData,
+                    format!("{path}: bytes follow the gzip member at byte {at}; with them it is no digest"),
+                )
+            } else {
+                (Code::DigestInvalid, format!("{path}: {fault}"))
+            };
+            self.findings.add(code, place, file.delivery, || {
+                Finding::new(code, place, summary).at(file.delivery, file.delivery).file(path.clone())
             });
         }
     }

@@ -197,11 +197,16 @@ impl Evidence {
         let own = parse_key(&digest.key).map(|key| (key.account, key.region));
         let first_key: Box<str> = digest.logs.first().map(|log| log.key.as_str()).unwrap_or_default().into();
         let mut foreign: Option<(u64, Box<str>)> = None;
+        // Logs of one folder have one account and Region: it is looked at once.
+        let (mut folder, mut is_foreign) = ("", false);
         for log in &digest.logs {
-            let theirs = parse_key(&log.key).map(|key| (key.account, key.region));
-            if let (Some(own), Some(theirs)) = (own, theirs)
-                && own != theirs
-            {
+            let own_folder = log.key.rsplit_once('/').map_or("", |(folder, _)| folder);
+            if own_folder != folder || folder.is_empty() {
+                let theirs = parse_key(&log.key).map(|key| (key.account, key.region));
+                is_foreign = own.is_some() && theirs.is_some() && own != theirs;
+                folder = own_folder;
+            }
+            if is_foreign {
                 foreign.get_or_insert_with(|| (0, log.key.as_str().into())).0 += 1;
             }
             self.add_listed(number, &first_key, log);

@@ -26,6 +26,10 @@ fn from_anchor(path: &str) -> Option<&str> {
 pub fn is_in_place(path: &str, key: &str) -> bool {
     #[cfg(windows)]
     let path = &path.replace('\\', "/");
+    // Nearly every file: its path ends like the key. Only what differs needs to be taken apart.
+    if path.strip_suffix(key).is_some_and(|before| before.is_empty() || before.ends_with('/')) {
+        return true;
+    }
     if stem(path) != stem(key) {
         return false;
     }

@@ -49,8 +49,8 @@ pub(super) struct LogJudge<'a, 't> {
     pub(super) digests: &'a Digests,
     pub(super) findings: &'a mut Findings,
     pub(super) logs: Logs,
-    /// Listed logs by the hash of their stems.
-    order: Vec<u32>,
+    /// The hash of the stem of each listed log and its number, sorted.
+    stems: Vec<(u64, u32)>,
     /// Chains by account and Region, backfill left out.
     pub(super) chains: HashMap<u32, Vec<&'a Chain>>,
     pub(super) groups: BTreeMap<(Uncovered, Option<u32>), Group>,
@@ -59,8 +59,8 @@ pub(super) struct LogJudge<'a, 't> {
 /// Judges the files that are no digests.
 pub fn judge_logs<'a>(trial: &'a Trial<'_>, digests: &'a Digests, findings: &'a mut Findings) -> Logs {
     let evidence = trial.evidence;
-    let mut order: Vec<u32> = (0..u32::try_from(evidence.listed.len()).unwrap_or(u32::MAX)).collect();
-    order.sort_unstable_by_key(|number| (evidence.listed(*number).map(|listed| listed.stem), *number));
+    let mut stems: Vec<(u64, u32)> = evidence.listed.iter().map(|listed| listed.stem).zip(0..).collect();
+    stems.sort_unstable();
     let mut chains: HashMap<u32, Vec<&Chain>> = HashMap::new();
     for chain in digests.chains.iter().filter(|chain| !chain.name.is_backfill) {
         if let Some(place) = evidence.find_place(&chain.name.account, &chain.name.region) {
@@ -73,7 +73,7 @@ pub fn judge_logs<'a>(trial: &'a Trial<'_>, digests: &'a Digests, findings: &'a 
         unlisted: vec![Vec::new(); evidence.place_count()],
         ..Logs::default()
     };
-    let mut judge = LogJudge { trial, digests, findings, logs, order, chains, groups: BTreeMap::new() };
+    let mut judge = LogJudge { trial, digests, findings, logs, stems, chains, groups: BTreeMap::new() };
     judge.listed_files();
     judge.find_missing();
     judge.moved();
@@ -97,12 +97,24 @@ impl<'a> LogJudge<'a, '_> {
         &mut self.logs.files[place]
     }
 
+    /// The place of the first entry with this hash, or where it would be. Hashes are spread evenly, so it is near the place
+    /// that the hash itself names; a search among all would touch much more memory.
+    fn first_with(&self, stem: u64) -> usize {
+        let count = self.stems.len();
+        let near = usize::try_from((u128::from(stem) * count as u128) >> 64).unwrap_or(0);
+        let margin = 64 + 4 * count.isqrt();
+        let (from, until) = (near.saturating_sub(margin), (near + margin).min(count));
+        let window = self.stems.get(from..until).unwrap_or_default();
+        let found = from + window.partition_point(|(other, _)| *other < stem);
+        let is_first = (found > from || from == 0) && (found < until || until == count);
+        if is_first { found } else { self.stems.partition_point(|(other, _)| *other < stem) }
+    }
+
     /// The entries of digests for a file of this name.
     fn entries(&self, file: &File, path: &str) -> Vec<(u32, &'a Listed, String)> {
         let evidence = self.trial.evidence;
-        let stem_of = |number: &u32| evidence.listed(*number).map_or(0, |listed| listed.stem);
-        let start = self.order.partition_point(|number| stem_of(number) < file.stem);
-        let same = self.order.iter().skip(start).take_while(|number| stem_of(number) == file.stem);
+        let start = self.first_with(file.stem);
+        let same = self.stems.iter().skip(start).take_while(|(stem, _)| *stem == file.stem).map(|(_, number)| number);
         same.filter_map(|number| {
             let listed = evidence.listed(*number)?;
             let key = evidence.key_of(listed);
@@ -118,21 +130,22 @@ impl<'a> LogJudge<'a, '_> {
                 FileKind::Log | FileKind::Other => {}
                 FileKind::Digest(_) => continue,
                 FileKind::NoDigest => {
+                    let is_appended = file.packing == Packing::Appended;
                     let slot = self.slot(number);
                     slot.verdict = Verdict::Failed;
-                    slot.codes.add(Code::DigestInvalid);
+                    slot.codes.add(if is_appended { Code::TrailingData } else { Code::DigestInvalid });
                     continue;
                 }
             }
             let path = self.trial.names.path(number);
-            let mut entries = self.entries(file, &path);
+            let entries = self.entries(file, &path);
             if entries.is_empty() {
                 continue;
             }
-            let in_place = entries.iter().any(|(_, _, key)| is_in_place(&path, key));
-            if in_place {
-                entries.retain(|(_, _, key)| is_in_place(&path, key));
-            }
+            let (here, elsewhere): (Vec<_>, Vec<_>) =
+                entries.into_iter().partition(|(_, _, key)| is_in_place(&path, key));
+            let in_place = !here.is_empty();
+            let entries = if in_place { here } else { elsewhere };
             for (listed, _, _) in &entries {
                 if let Some(present) = self.logs.present.get_mut(*listed as usize) {
                     *present = true;
@@ -262,20 +275,14 @@ impl<'a> LogJudge<'a, '_> {
     /// Listed logs that no file of their name is here for.
     fn find_missing(&mut self) {
         let evidence = self.trial.evidence;
-        let mut rest = self.order.as_slice();
-        while let Some(first) = rest.first().and_then(|number| evidence.listed(*number)) {
-            let length = rest
-                .iter()
-                .take_while(|number| evidence.listed(**number).is_some_and(|listed| listed.stem == first.stem))
-                .count();
-            let (run, others) = rest.split_at(length.max(1));
-            rest = others;
-            if run.iter().any(|number| self.logs.present.get(*number as usize) == Some(&true)) {
+        let stems = std::mem::take(&mut self.stems);
+        for run in stems.chunk_by(|one, other| one.0 == other.0) {
+            if run.iter().any(|(_, number)| self.logs.present.get(*number as usize) == Some(&true)) {
                 continue;
             }
             // The same log may be listed twice.
             let mut keys: Vec<String> = Vec::new();
-            for number in run {
+            for (_, number) in run {
                 let Some(key) = evidence.listed(*number).map(|listed| evidence.key_of(listed)) else { continue };
                 if keys.contains(&key) {
                     continue;
@@ -288,6 +295,7 @@ impl<'a> LogJudge<'a, '_> {
                 keys.push(key);
             }
         }
+        self.stems = stems;
         self.logs.missing.sort_unstable();
     }
 
@@ -330,18 +338,19 @@ impl<'a> LogJudge<'a, '_> {
     /// Logs that are listed with different hashes.
     fn conflicts(&mut self) {
         let evidence = self.trial.evidence;
-        let stem_of = |number: &u32| evidence.listed(*number).map(|listed| listed.stem);
         let conflicts: Vec<(u32, u32)> = self
-            .order
-            .chunk_by(|one, other| stem_of(one) == stem_of(other))
+            .stems
+            .chunk_by(|one, other| one.0 == other.0)
+            .filter(|run| run.len() > 1)
             .filter_map(|run| {
-                let first = evidence.listed(*run.first()?)?;
+                let (_, number) = run.first()?;
+                let first = evidence.listed(*number)?;
                 let key = evidence.key_of(first);
-                let other = run.iter().skip(1).find(|other| {
-                    let other = evidence.listed(**other);
+                let (_, other) = run.iter().skip(1).find(|(_, other)| {
+                    let other = evidence.listed(*other);
                     other.is_some_and(|other| other.sha256 != first.sha256 && evidence.key_of(other) == key)
                 })?;
-                Some((*run.first()?, *other))
+                Some((*number, *other))
             })
             .collect();
         for (first, other) in conflicts {

@@ -66,7 +66,8 @@ impl Witness {
 
     /// The file at `path` begins.
     pub fn begin(&mut self, path: &str) {
-        self.is_claimed = parse_key(path).is_some_and(|key| key.folder == Folder::Digest);
+        let may_be_digest = find(path.as_bytes(), b"CloudTrail-Digest").is_some();
+        self.is_claimed = may_be_digest && parse_key(path).is_some_and(|key| key.folder == Folder::Digest);
         self.has_begun = false;
         self.is_archive = false;
         self.keeps = false;

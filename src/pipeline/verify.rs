@@ -17,9 +17,15 @@ impl SourceNames<'_> {
     }
 }
 
+/// The path of a source as text.
+fn path_text(source: &Source) -> String {
+    let text = source.path().into_os_string().into_string();
+    text.unwrap_or_else(|path| path.to_string_lossy().into_owned())
+}
+
 impl Names for SourceNames<'_> {
     fn path(&self, file: u32) -> String {
-        self.source(file).map(|source| source.path().to_string_lossy().into_owned()).unwrap_or_default()
+        self.source(file).map(path_text).unwrap_or_default()
     }
 
     fn shown(&self, file: u32) -> String {
@@ -69,23 +75,24 @@ pub struct Seen<'a> {
 pub fn observe(sources: &[Source], jobs: usize, limits: Limits, mut each: impl FnMut(Seen<'_>)) -> Result<Evidence> {
     let mut evidence = Evidence::default();
     let new_worker = || (Reader::new(limits).hashing(Hashing::Text), Witness::default());
-    type Read = (Result<Facts, Problem>, Option<Problem>, Observation);
+    type Read = (String, Result<Facts, Problem>, Option<Problem>, Observation);
     let work = |(reader, witness): &mut (Reader, Witness), chunk: &[Source]| {
         let read = |source: &Source| -> Read {
-            witness.begin(&source.path().to_string_lossy());
+            let path = path_text(source);
+            witness.begin(&path);
             let mut watch = Watch { witness, problem: None };
             let facts = reader.read(source, &mut watch);
             let problem = watch.problem;
             let content = facts.as_ref().ok().and_then(|facts| facts.content.clone());
-            (facts, problem, witness.finish(content))
+            (path, facts, problem, witness.finish(content))
         };
         Ok(chunk.iter().map(read).collect::<Vec<Read>>())
     };
     let mut all = sources.iter();
     let consume = |chunk: Vec<Read>| {
-        for ((facts, problem, observation), source) in chunk.into_iter().zip(all.by_ref()) {
+        for ((path, facts, problem, observation), source) in chunk.into_iter().zip(all.by_ref()) {
             each(Seen { source, facts: &facts, problem: problem.as_ref() });
-            evidence.add(&source.path().to_string_lossy(), observation);
+            evidence.add(&path, observation);
         }
         Ok(())
     };
