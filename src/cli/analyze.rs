@@ -7,7 +7,7 @@
 use super::args::{AnalyzeArgs, Format};
 use super::config::{self, Display};
 use super::progress::Progress;
-use super::{Exit, library, note, summary, validation};
+use super::{Exit, library, note, screen, summary, validation};
 use anyhow::{Result, bail};
 use keytrail::case::build::{Built, build};
 use keytrail::case::cells::TextForm;
@@ -84,8 +84,17 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.write(&folder.path(""))?;
     folder.commit()?;
     if !display.quiet {
-        note(problems.text());
-        note(summary::case(&args.out, &manifest, built.validated.as_ref(), &analysis.incidents, display));
+        if problems.any() {
+            note(problems.text());
+        }
+        let told = screen::Told {
+            out: &args.out,
+            manifest: &manifest,
+            findings: &analysis.findings,
+            incidents: &analysis.incidents,
+            evidence: &analysis.evidence,
+        };
+        note(screen::text(&told, display.stderr).trim_end());
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any() || !analysis.failed.is_empty()) {

@@ -4,6 +4,7 @@
 //! at once.
 
 use super::args::{LibraryArgs, SeverityArg};
+use super::evidence::Evidence;
 use anyhow::{Context, Result, anyhow};
 use keytrail::case::build::Built;
 use keytrail::case::cells::{TextForm, export, write_parquet};
@@ -70,6 +71,10 @@ pub(crate) struct Analysis {
     pub(crate) failed: Vec<String>,
     /// What the events table holds.
     pub(crate) events: EventsSeen,
+    /// The findings, worst first: the first is number 1.
+    pub(crate) findings: Vec<Finding>,
+    /// How far the evidence reaches and holds.
+    pub(crate) evidence: Evidence,
 }
 
 impl Loaded {
@@ -135,6 +140,8 @@ impl Loaded {
             worst: findings.iter().map(|finding| finding.severity).max(),
             incidents,
             events: events_seen(&mut session, rows)?,
+            evidence: Evidence::of(&mut session)?,
+            findings,
             failed: failed.iter().map(ToString::to_string).collect(),
         })
     }

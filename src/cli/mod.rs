@@ -21,6 +21,13 @@ mod compare;
 mod queries;
 mod schema;
 mod summary;
+mod paint;
+mod rows;
+mod evidence;
+mod screen;
+mod subject;
+mod findings;
+mod finding;
 
 use anyhow::Result;
 use args::{Cli, Command};
@@ -94,6 +101,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Timeline(args) => timeline::run(args),
         Command::Query(args) => query::run(args),
+        Command::Findings(args) => findings::run(args),
         Command::Incidents(args) => incidents::run(args),
         Command::Review(args) => review::run(args),
         Command::Compare(args) => compare::run(args),
@@ -120,7 +128,7 @@ fn sql_jobs(command: &Command) -> Option<usize> {
         Command::Timeline(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
         Command::Review(args) => args.jobs,
-        Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => None,
+        Command::Queries(_) | Command::Findings(_) | Command::Incidents(_) | Command::Compare(_) => None,
     };
     Some(config::jobs(jobs))
 }
