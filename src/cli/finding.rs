@@ -17,7 +17,7 @@ use super::summary::{count, plural};
 use super::{Exit, print};
 use anyhow::{Result, bail};
 use keytrail::output::Cell;
-use keytrail::output::terminal::{shorten, table};
+use keytrail::output::terminal::{brief, shorten, table};
 use keytrail::query::library::Library;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::Session;
@@ -103,6 +103,9 @@ fn rule_parts(library: &Library, rule: &str) -> Vec<Part> {
     .collect()
 }
 
+/// From this many rows on nothing needs to be left out that is told elsewhere.
+const TALL: usize = 36;
+
 /// What is certain: who, when, where, on which key.
 fn facts(page: &mut Page, told: &Told<'_>) {
     let finding = told.finding;
@@ -117,7 +120,12 @@ fn facts(page: &mut Page, told: &Told<'_>) {
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let attack = finding.text("attack");
     let attack = if attack.is_empty() { String::new() } else { format!("; ATT&CK {attack}") };
-    page.labelled("rule", Ink::Plain, &format!("{}{attack}", finding.text("rule")), 1);
+    let is_tall = page.screen().height >= TALL;
+    let incident = match told.details.get("incident") {
+        Some(number) if !is_tall => format!("; incident {number}"),
+        _ => String::new(),
+    };
+    page.labelled("rule", Ink::Plain, &format!("{}{attack}{incident}", finding.text("rule")), 1);
     let (first, last) = (finding.micros("first_time"), finding.micros("last_time"));
     let mut when = or(&finding.time("first_time"), "no time");
     if let (Some(first), Some(last)) = (first, last)
@@ -139,9 +147,9 @@ fn facts(page: &mut Page, told: &Told<'_>) {
     let key = or(finding.text("key_arn"), "several, or none: see the events");
     page.labelled("key", Ink::Plain, &shorten(&key, page.room()), 1);
     if !told.aliases.is_empty() {
-        page.labelled("", Ink::Plain, &told.aliases.join(", "), 1);
+        page.labelled("alias", Ink::Plain, &told.aliases.join(", "), 1);
     }
-    if !told.incident.is_empty() {
+    if is_tall && !told.incident.is_empty() {
         page.labelled("incident", Ink::Plain, &told.incident, 1);
     }
     if !finding.text("integrity").is_empty() {
@@ -213,14 +221,31 @@ fn shares(parts: &[Part], screen: Screen, mut room: usize) -> Vec<usize> {
     given
 }
 
+/// How many events are shown, and where the others are.
+fn counted(told: &Told<'_>, shown: usize, has_more: bool) -> String {
+    let total = told.finding.count("event_count").max(told.listed as u64);
+    let mut text = format!("{} of {} shown", count(shown as u64), count(total));
+    if has_more {
+        text.push_str("; --all shows more");
+    }
+    if total > told.listed as u64 {
+        text.push_str(&format!("; the finding names {}", count(told.listed as u64)));
+    }
+    text
+}
+
+/// Events that a screen shows at least, however much there is to say.
+const LEAST_EVENTS: usize = 3;
+
 /// The page. `is_all` leaves nothing out, however long it gets.
 fn page(told: &Told<'_>, library: &Library, case: &Path, screen: Screen, is_all: bool) -> String {
     let mut page = Page::new(screen);
     facts(&mut page, told);
-    let mut parts = vec![Part { label: "what", text: told.finding.text("summary").to_owned(), least: 3 }];
+    let short = |text: &str| if is_all || screen.width >= WIDE { text.to_owned() } else { brief(text) };
+    let mut parts = vec![Part { label: "what", text: short(told.finding.text("summary")), least: 3 }];
     let details = details(&told.details);
     if !details.is_empty() {
-        parts.push(Part { label: "details", text: details, least: 1 });
+        parts.push(Part { label: "details", text: short(&details), least: 1 });
     }
     parts.extend(rule_parts(library, told.finding.text("rule")));
     let mut end = Page::new(screen);
@@ -228,30 +253,28 @@ fn page(told: &Told<'_>, library: &Library, case: &Path, screen: Screen, is_all:
         end.command(if i == 0 { "next" } else { "" }, command);
     }
     let lines = event_lines(told, screen);
-    // A blank row on either side of the events, the row that counts them, and the prompt's.
-    let room = if is_all { usize::MAX } else { screen.height.saturating_sub(page.rows() + end.rows() + 4) };
-    // Of what is left the events get at least three rows and their heading, and never more than half before the texts.
-    let for_events = lines.len().min((room / 2).max(4));
-    let given = if is_all { vec![usize::MAX; parts.len()] } else { shares(&parts, screen, room.saturating_sub(for_events)) };
+    let events = lines.len().saturating_sub(1);
+    // The heading of the events, the names of their columns, and the prompt take a row each; a tall screen has a blank row on
+    // either side of the events.
+    let is_tall = is_all || screen.height >= TALL;
+    let fixed = end.rows() + 3 + if is_tall { 2 } else { 0 };
+    let room = |page: &Page| if is_all { usize::MAX } else { screen.height.saturating_sub(page.rows() + fixed) };
+    let for_texts = room(&page).saturating_sub(events.min(LEAST_EVENTS));
+    let given = if is_all { vec![usize::MAX; parts.len()] } else { shares(&parts, screen, for_texts) };
     for (part, rows) in parts.iter().zip(given) {
         page.labelled(part.label, Ink::Plain, &part.text, rows);
     }
-    let room = if is_all { usize::MAX } else { screen.height.saturating_sub(page.rows() + end.rows() + 4) };
-    let shown = lines.len().saturating_sub(1).min(room.saturating_sub(1).max(1));
-    page.blank();
+    let shown = events.min(room(&page));
+    if is_tall {
+        page.blank();
+    }
+    page.labelled("events", Ink::Plain, &counted(told, shown, shown < events), 1);
     for (i, line) in lines.iter().take(shown + 1).enumerate() {
         page.push(Line::default().with(if i == 0 { Ink::Faint } else { Ink::Plain }, line));
     }
-    let total = told.finding.count("event_count").max(told.listed as u64);
-    let mut counted = format!("{shown} of {} shown", plural(total, "event"));
-    if shown + 1 < lines.len() {
-        counted.push_str("; --all shows more");
+    if is_tall {
+        page.blank();
     }
-    if total > told.listed as u64 {
-        counted.push_str(&format!("; the finding names {}", count(told.listed as u64)));
-    }
-    page.push(Line::default().with(Ink::Faint, &counted));
-    page.blank();
     page.text() + &end.text()
 }
 

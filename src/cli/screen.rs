@@ -7,7 +7,7 @@
 
 use super::config::Screen;
 use super::evidence::Evidence;
-use super::paint::{Ink, Line, Page, rows_of, shell_path, shell_word};
+use super::paint::{Ink, Line, Page, shell_path, shell_word};
 use super::summary::{count, plural};
 use keytrail::case::manifest::Manifest;
 use keytrail::output::terminal::{brief, cut, shorten, width};
@@ -85,11 +85,11 @@ fn read(manifest: &Manifest) -> String {
     );
     let mut also = |number: u64, what: &str| {
         if number > 0 {
-            text.push_str(&format!(", {} {what}", count(number)));
+            text.push_str(&format!(", {} {what}", plural(number, "file")));
         }
     };
-    also(inputs.already_known, "files already in the case");
-    also(inputs.left_out.values().sum(), "files set apart");
+    also(inputs.already_known, "already in the case");
+    also(inputs.left_out.values().sum(), "set apart");
     text
 }
 

@@ -96,10 +96,13 @@ fn arn_parts(text: &str) -> Option<(&str, &str)> {
     (is_arn && !account.is_empty() && !resource.is_empty()).then_some((account, resource))
 }
 
-/// A resource with a UUID or a long id as `key/1ed6e400…b002`; others as they are.
+/// A key's id as `key/1ed6e400…b002` or `key/mrk-5ec2e75a…0001`; other resources as they are.
 fn brief_resource(resource: &str) -> String {
     match resource.split_once('/') {
-        Some(("key", id)) if id.is_ascii() && id.len() > 20 => format!("key/{}…{}", head(id, 12), tail(id, 4)),
+        Some(("key", id)) if width(id) > 20 => {
+            let begin = if id.starts_with("mrk-") { 12 } else { 8 };
+            format!("key/{}…{}", head(id, begin), tail(id, 4))
+        }
         _ => resource.to_owned(),
     }
 }
@@ -127,7 +130,7 @@ pub fn shorten(text: &str, columns: usize) -> String {
     if is_path { keep_tail(text, columns) } else { cut(text, columns) }
 }
 
-/// A sentence with its ARNs in short: `…:111122223333:user/ann`, `…:111122223333:key/1ed6e400-77a…b002`.
+/// A sentence with its ARNs in short: `…:111122223333:user/ann`, `…:111122223333:key/1ed6e400…b002`.
 pub fn brief(sentence: &str) -> String {
     let mut out = String::with_capacity(sentence.len());
     let mut rest = sentence;
@@ -180,9 +183,10 @@ pub fn wrap(text: &str, columns: usize, rows: usize) -> Vec<String> {
         lines.push(line);
     }
     if lines.len() > rows {
+        let next = lines.get(rows).cloned().unwrap_or_default();
         lines.truncate(rows);
         if let Some(last) = lines.last_mut() {
-            *last = format!("{}…", head(last, columns - 1).trim_end());
+            *last = format!("{}…", head(&format!("{last} {next}"), columns - 1).trim_end());
         }
     }
     lines
@@ -280,7 +284,7 @@ mod tests {
         for (columns, expected) in [
             (80, KEY),
             (60, "…:111122223333:key/1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002"),
-            (40, "…:111122223333:key/1ed6e400-77a…b002"),
+            (40, "…:111122223333:key/1ed6e400…b002"),
             (30, "…:111122223333:key/…f3a5e0b002"),
             (12, "…0f3a5e0b002"),
             (1, "…"),
@@ -297,14 +301,15 @@ mod tests {
         let text = format!("arn:aws:iam::111122223333:user/ann used {KEY}, and arn:aws:s3:::bucket/x. (carn:aws:kms:a:b:c)");
         assert_eq!(
             brief(&text),
-            "…:111122223333:user/ann used …:111122223333:key/1ed6e400-77a…b002, and arn:aws:s3:::bucket/x. (carn:aws:kms:a:b:c)"
+            "…:111122223333:user/ann used …:111122223333:key/1ed6e400…b002, and arn:aws:s3:::bucket/x. (carn:aws:kms:a:b:c)"
         );
     }
 
     #[test]
     fn long_text_is_wrapped_and_says_when_it_ends_early() {
         assert_eq!(wrap("one two three four", 9, 9), ["one two", "three", "four"]);
-        assert_eq!(wrap("one two three four", 9, 2), ["one two", "three…"]);
+        assert_eq!(wrap("one two three four", 9, 2), ["one two", "three fo…"]);
+        assert_eq!(wrap("one two three four", 6, 1), ["one t…"]);
         assert_eq!(wrap("abcdefghij k", 4, 9), ["abcd", "efgh", "ij k"]);
         assert!(wrap("", 9, 2).is_empty());
     }
