@@ -352,7 +352,7 @@ pub(crate) struct TimelineArgs {
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub(crate) format: Format,
-    /// Events shown at most in a table; 0 for all.
+    /// Entries of the chronology shown at most; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) limit: usize,
     /// Resources.

@@ -26,6 +26,8 @@ mod rows;
 mod evidence;
 mod screen;
 mod subject;
+mod facts;
+mod chronology;
 mod findings;
 mod finding;
 

@@ -6,17 +6,18 @@
 use super::library::faults;
 use anyhow::Result;
 use keytrail::output::Cell;
-use keytrail::query::header::Header;
+use keytrail::query::header::parse_optional;
 use keytrail::query::run::Session;
 use keytrail::query::table::Table;
 use keytrail::time::format_timestamp;
 
-/// Runs a statement of the command's own.
+/// Runs a statement of the command's own; a header may name its parameters.
 ///
 /// # Errors
 /// When the guard refuses it or it cannot be run.
 pub(crate) fn ask(session: &mut Session, name: &str, sql: &str) -> Result<Rows> {
-    let query = session.prepare(name, sql, &Header::default()).map_err(faults)?;
+    let header = parse_optional(name, sql).map_err(faults)?;
+    let query = session.prepare(name, sql, &header).map_err(faults)?;
     Ok(Rows(session.table(&query)?))
 }
 

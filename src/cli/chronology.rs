@@ -1,0 +1,275 @@
+//! A timeline for people: bars of use over the covered period, then what happened, line by line.
+//!
+//! In: what was done (one row per act), everything else counted by hour and by day, and the findings of the subject. Out: lines.
+//! A day on which something was done or found is told hour by hour; a quiet day takes one line per operation, because
+//! the same thousand calls every day are not what a reader looks for.
+
+use super::config::Screen;
+use super::findings::severity_of;
+use super::paint::{Ink, Line, Page};
+use super::rows::{Row, Rows};
+use super::summary::{count, plural};
+use keytrail::output::sparkline::sparkline;
+use keytrail::output::terminal::{brief, wrap};
+use keytrail::time::{MICROS, format_timestamp};
+use std::collections::BTreeSet;
+
+/// Whose timeline it is, which decides what each line must say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of a key: lines say who.
+    Key,
+    /// Of a principal: lines say on which key.
+    Principal,
+    /// Of a grant: as of a key.
+    Grant,
+}
+
+/// What happened.
+pub(crate) struct Happened<'h> {
+    /// Whose timeline.
+    pub(crate) kind: Kind,
+    /// The subject's account: names of it are shown without it.
+    pub(crate) account: &'h str,
+    /// What was done, one row per event.
+    pub(crate) acts: &'h Rows,
+    /// Everything, by hour.
+    pub(crate) hours: &'h Rows,
+    /// Everything, by day.
+    pub(crate) days: &'h Rows,
+    /// The findings that concern the subject: number and row.
+    pub(crate) findings: Vec<(usize, Row<'h>)>,
+}
+
+/// The rows of bars: what they count, and the series of the buckets.
+const BARS: [&str; 4] = ["plaintext", "other use", "admin", "denied"];
+
+/// Columns of a bar row besides its bars: label, total, peak.
+pub(crate) const BESIDE_BARS: usize = 36;
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// Bars of what the subject did or suffered from `first` to `last`, seconds since 1970-01-01 UTC, each bar `step` seconds of
+/// `buckets`.
+pub(crate) fn bars(page: &mut Page, buckets: &Rows, (first, last): (i64, i64), step: i64) {
+    let screen = page.screen();
+    let begin = first.div_euclid(step);
+    let number = usize::try_from(last.div_euclid(step) - begin + 1).unwrap_or(1);
+    for series in BARS {
+        let mut counts = vec![0u64; number];
+        for bucket in buckets.iter().filter(|bucket| bucket.text("series") == series) {
+            let place = usize::try_from(bucket.number("bucket_epoch").div_euclid(step) - begin).ok();
+            if let Some(slot) = place.and_then(|place| counts.get_mut(place)) {
+                *slot = slot.saturating_add(bucket.count("calls"));
+            }
+        }
+        let total: u64 = counts.iter().sum();
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let peak = if total == 0 { String::new() } else { format!("  peak {}", count(most)) };
+        page.push(
+            Line::default()
+                .column(Ink::Faint, series, 11)
+                .with(Ink::Plain, &format!("{:>9}  ", count(total)))
+                .with(if series == "denied" { Ink::Severity(keytrail::query::header::Severity::High) } else { Ink::Plain }, &sparkline(&counts, screen.is_unicode))
+                .with(Ink::Faint, &peak),
+        );
+    }
+    let label = |seconds: i64| {
+        let text = format_timestamp(seconds.saturating_mul(MICROS));
+        let length = if step >= DAY { 10 } else { 16 };
+        text.get(..length).unwrap_or(&text).replace('T', " ")
+    };
+    let (from, to) = (label(begin * step), label(last));
+    let gap = number.saturating_sub(from.len() + to.len());
+    let axis = if gap > 0 { format!("{from}{}{to}", " ".repeat(gap)) } else { format!("{from} to {to}") };
+    page.push(Line::plain(&" ".repeat(22)).with(Ink::Faint, &axis));
+}
+
+/// One thing that is told, with the lines it takes.
+struct Entry {
+    /// Microseconds since 1970-01-01 UTC.
+    time: i64,
+    /// Among equal times: counts, acts, findings.
+    rank: u8,
+    /// What stands in the time's column.
+    label: String,
+    ink: Ink,
+    text: String,
+}
+
+/// The time of day of an instant.
+fn clock(micros: i64) -> String {
+    format_timestamp(micros).get(11..19).unwrap_or_default().to_owned()
+}
+
+/// The day of an instant.
+fn day(micros: i64) -> String {
+    format_timestamp(micros).get(..10).unwrap_or_default().to_owned()
+}
+
+impl Happened<'_> {
+    /// A name in short: without the account when it is the subject's, and never with more than the reader needs to tell it.
+    fn name(&self, name: &str) -> String {
+        let short = brief(name);
+        match short.strip_prefix("…:") {
+            Some(rest) if !self.account.is_empty() => {
+                rest.strip_prefix(self.account).and_then(|rest| rest.strip_prefix(':')).unwrap_or(rest).to_owned()
+            }
+            _ => short,
+        }
+    }
+
+    /// Who did it, or for a principal's own timeline what it was done to.
+    fn whom(&self, row: &Row<'_>, principal: &str, key: &str) -> String {
+        match self.kind {
+            Kind::Key | Kind::Grant if !row.text(principal).is_empty() => format!(" by {}", self.name(row.text(principal))),
+            Kind::Principal if !row.text(key).is_empty() => format!(" on {}", self.name(row.text(key))),
+            _ => String::new(),
+        }
+    }
+
+    /// One act as a sentence.
+    fn act(&self, row: &Row<'_>) -> String {
+        let mut text = row.text("event_name").to_owned();
+        if row.text("outcome") != "ok" {
+            let how = if row.text("outcome") == "denied" { "refused" } else { row.text("outcome") };
+            text.push_str(&format!(" {how} ({})", row.text("error_code")));
+        }
+        text.push_str(&self.whom(row, "principal", "key_arn"));
+        if !row.text("source_ip").is_empty() {
+            text.push_str(&format!(" from {}", row.text("source_ip")));
+        } else if !row.text("via").is_empty() {
+            text.push_str(&format!(" via {}", row.text("via")));
+        }
+        let mut more = Vec::new();
+        let mut say = |word: &str, column: &str| {
+            if !row.text(column).is_empty() {
+                more.push(format!("{word}{}", self.name(row.text(column))));
+            }
+        };
+        say("to ", "grantee_principal");
+        say("", "grant_operations");
+        say("", "alias_name");
+        say("target ", "target_key_arn");
+        say("trail ", "trail_name");
+        say("names outside accounts ", "policy_external_accounts");
+        if row.number("pending_window_days") > 0 {
+            more.push(format!("waiting period {} days", row.number("pending_window_days")));
+        }
+        for (column, what) in [("policy_is_public", "open to everyone"), ("policy_locks_out_owner", "locks its owner out")] {
+            if row.is(column) {
+                more.push(what.to_owned());
+            }
+        }
+        if !more.is_empty() {
+            text.push_str(&format!(": {}", more.join(", ")));
+        }
+        text
+    }
+
+    /// Equal calls of an hour or a day as a sentence.
+    fn counted(&self, row: &Row<'_>) -> String {
+        let mut text = format!("{} x {}", row.text("event_name"), count(row.count("calls")));
+        match row.text("series") {
+            "denied" => text.push_str(" refused"),
+            "failed" => text.push_str(" failed"),
+            "dry run" => text.push_str(" (dry run)"),
+            _ => {}
+        }
+        let (number, noun) = match self.kind {
+            Kind::Principal => (row.count("key_count"), "key"),
+            Kind::Key | Kind::Grant => (row.count("principal_count"), "principal"),
+        };
+        match number {
+            0 => {}
+            1 => text.push_str(&self.whom(row, "first_principal", "first_key")),
+            number => {
+                let word = if self.kind == Kind::Principal { "on" } else { "by" };
+                text.push_str(&format!(" {word} {}", plural(number, noun)));
+            }
+        }
+        match (row.count("source_ip_count"), row.count("network_count")) {
+            (0, _) => {}
+            (1, _) => text.push_str(&format!(" from {}", row.text("first_source_ip"))),
+            (_, 1) => text.push_str(&format!(" from {}", row.text("first_network"))),
+            (_, networks) => text.push_str(&format!(" from {}", plural(networks, "network"))),
+        }
+        match row.count("via_count") {
+            0 => {}
+            1 if row.count("direct_count") == 0 => text.push_str(&format!(" via {}", row.text("first_via"))),
+            1 => text.push_str(&format!(", some via {}", row.text("first_via"))),
+            number => text.push_str(&format!(" via {}", plural(number, "service"))),
+        }
+        text
+    }
+
+    /// The days on which something was done or found.
+    fn eventful(&self) -> BTreeSet<String> {
+        let acts = self.acts.iter().filter_map(|row| row.micros("event_time"));
+        let found = self.findings.iter().filter_map(|(_, row)| row.micros("first_time"));
+        acts.chain(found).map(day).collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let eventful = self.eventful();
+        let mut entries = Vec::new();
+        for (rows, is_hour) in [(self.hours, true), (self.days, false)] {
+            let routine = rows.iter().filter(|row| !row.is("is_act"));
+            for row in routine {
+                let (Some(first), Some(last)) = (row.micros("first_time"), row.micros("last_time")) else { continue };
+                if eventful.contains(&day(first)) != is_hour {
+                    continue;
+                }
+                let label = match (clock(first), clock(last)) {
+                    (first, last) if first == last => first,
+                    (first, last) => format!("{}-{}", first.get(..5).unwrap_or_default(), last.get(..5).unwrap_or_default()),
+                };
+                let ink = if row.text("series") == "denied" { Ink::Severity(keytrail::query::header::Severity::High) } else { Ink::Plain };
+                entries.push(Entry { time: first, rank: 0, label, ink, text: self.counted(&row) });
+            }
+        }
+        for row in self.acts.iter() {
+            let Some(time) = row.micros("event_time") else { continue };
+            entries.push(Entry { time, rank: 1, label: clock(time), ink: Ink::Strong, text: self.act(&row) });
+        }
+        for (number, row) in &self.findings {
+            let time = row.micros("first_time");
+            let severity = severity_of(row);
+            let text = format!("#{number} {severity}: {}", row.text("title"));
+            let label = time.map(clock).unwrap_or_default();
+            entries.push(Entry { time: time.unwrap_or(i64::MAX), rank: 2, label, ink: Ink::Severity(severity), text });
+        }
+        // The sort is stable: rows come in a total order.
+        entries.sort_by_key(|entry| (entry.time, entry.rank));
+        entries
+    }
+
+    /// The chronology, at most `limit` entries of it, 0 for all; gives the number of entries left out.
+    pub(crate) fn tell(&self, page: &mut Page, limit: usize) -> usize {
+        let Screen { width, .. } = page.screen();
+        let eventful = self.eventful();
+        let entries = self.entries();
+        let shown = if limit == 0 { entries.len() } else { limit.min(entries.len()) };
+        let mut today = String::new();
+        for entry in entries.iter().take(shown) {
+            let date = if entry.time == i64::MAX { "no time".to_owned() } else { day(entry.time) };
+            let is_new = date != today;
+            let is_eventful = eventful.contains(&date);
+            if is_new && is_eventful {
+                page.push(Line::default().with(Ink::Strong, &date));
+            }
+            let label = match (is_eventful, is_new) {
+                (true, _) => format!("  {}", entry.label),
+                (false, true) => date.clone(),
+                (false, false) => String::new(),
+            };
+            for (i, line) in wrap(&entry.text, width.saturating_sub(15), 3).iter().enumerate() {
+                let label = if i == 0 { label.as_str() } else { "" };
+                page.push(Line::default().column(Ink::Faint, label, 15).with(entry.ink, line));
+            }
+            today = date;
+        }
+        entries.len() - shown
+    }
+}
