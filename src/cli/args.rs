@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nThe network is never used."
+    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nThe network is never used.\n\nExamples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail findings --case case --severity high\n  keytrail findings show 1 --case case\n  keytrail timeline --case case --key alias/payroll"
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -74,14 +74,14 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  keytrail schema\n  keytrail schema --format duckdb")]
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  keytrail completions bash > /etc/bash_completion.d/keytrail")]
+    #[command(after_help = "Examples:\n  keytrail completions bash > /etc/bash_completion.d/keytrail\n  keytrail completions zsh > ~/.zfunc/_keytrail\n  keytrail completions fish > ~/.config/fish/completions/keytrail.fish")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    #[command(after_help = "Example:\n  keytrail man | man -l -")]
-    Man,
+    /// Print the manual pages, or write one file per command.
+    #[command(after_help = "Examples:\n  keytrail man | man -l -\n  keytrail man --out /usr/local/share/man/man1")]
+    Man(ManArgs),
 }
 
 /// Which records are wanted.
@@ -555,13 +555,18 @@ pub(crate) struct QueriesArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueriesCommand {
     /// List the queries with severity and ATT&CK techniques.
+    #[command(after_help = "Examples:\n  keytrail queries list\n  keytrail queries list --queries ./my-queries --format csv")]
     List,
     /// Explain one query and print its SQL.
+    #[command(after_help = "Examples:\n  keytrail queries show kms-policy-public\n  keytrail queries show house-rule --queries ./my-queries")]
     Show {
         /// The query's id.
         id: String,
     },
     /// Validate and test a folder of query files; default: the built-in library.
+    #[command(
+        after_help = "Examples:\n  keytrail queries check\n  keytrail queries check ./my-queries --only house-rule --keep /tmp/house-rule"
+    )]
     Check {
         /// The folder.
         folder: Option<PathBuf>,
@@ -572,6 +577,14 @@ pub(crate) enum QueriesCommand {
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
+}
+
+/// `keytrail man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write one page per command into this folder, which is made if need be.
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `keytrail schema`.

@@ -47,6 +47,9 @@ const BARS: [&str; 4] = ["plaintext", "other use", "admin", "denied"];
 /// Columns of a bar row besides its bars: label, total, peak.
 pub(crate) const BESIDE_BARS: usize = 36;
 
+/// Names that are longer lose the path between their kind and their last part.
+const LONG_NAME: usize = 40;
+
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
@@ -112,11 +115,16 @@ impl Happened<'_> {
     /// A name in short: without the account when it is the subject's, and never with more than the reader needs to tell it.
     fn name(&self, name: &str) -> String {
         let short = brief(name);
-        match short.strip_prefix("…:") {
+        let short = match short.strip_prefix("…:") {
             Some(rest) if !self.account.is_empty() => {
-                rest.strip_prefix(self.account).and_then(|rest| rest.strip_prefix(':')).unwrap_or(rest).to_owned()
+                rest.strip_prefix(self.account).and_then(|rest| rest.strip_prefix(':')).unwrap_or(rest)
             }
-            _ => short,
+            _ => &short,
+        };
+        // `role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling`: what lies between tells nothing.
+        match (short.split_once('/'), short.rsplit_once('/')) {
+            (Some((kind, rest)), Some((_, last))) if rest.len() > last.len() && short.len() > LONG_NAME => format!("{kind}/…/{last}"),
+            _ => short.to_owned(),
         }
     }
 
@@ -139,13 +147,13 @@ impl Happened<'_> {
         text.push_str(&self.whom(row, "principal", "key_arn"));
         if !row.text("source_ip").is_empty() {
             text.push_str(&format!(" from {}", row.text("source_ip")));
-        } else if !row.text("via").is_empty() {
+        } else if !row.text("via").is_empty() && !row.text("principal").ends_with(row.text("via")) {
             text.push_str(&format!(" via {}", row.text("via")));
         }
         let mut more = Vec::new();
         let mut say = |word: &str, column: &str| {
             if !row.text(column).is_empty() {
-                more.push(format!("{word}{}", self.name(row.text(column))));
+                more.push(format!("{word}{}", self.name(row.text(column)).replace(',', ", ")));
             }
         };
         say("to ", "grantee_principal");
@@ -170,7 +178,10 @@ impl Happened<'_> {
 
     /// Equal calls of an hour or a day as a sentence.
     fn counted(&self, row: &Row<'_>) -> String {
-        let mut text = format!("{} x {}", row.text("event_name"), count(row.count("calls")));
+        let mut text = row.text("event_name").to_owned();
+        if row.count("calls") > 1 {
+            text.push_str(&format!(" x {}", count(row.count("calls"))));
+        }
         match row.text("series") {
             "denied" => text.push_str(" refused"),
             "failed" => text.push_str(" failed"),
@@ -223,7 +234,10 @@ impl Happened<'_> {
                 }
                 let label = match (clock(first), clock(last)) {
                     (first, last) if first == last => first,
-                    (first, last) => format!("{}-{}", first.get(..5).unwrap_or_default(), last.get(..5).unwrap_or_default()),
+                    (first, last) => match (first.get(..5).unwrap_or_default(), last.get(..5).unwrap_or_default()) {
+                        (first, last) if first == last => first.to_owned(),
+                        (first, last) => format!("{first}-{last}"),
+                    },
                 };
                 let ink = if row.text("series") == "denied" { Ink::Severity(keytrail::query::header::Severity::High) } else { Ink::Plain };
                 entries.push(Entry { time: first, rank: 0, label, ink, text: self.counted(&row) });

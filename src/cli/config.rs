@@ -121,7 +121,7 @@ pub(crate) struct Display {
     pub(crate) progress: bool,
     /// Colors on stdout.
     pub(crate) color: bool,
-    /// Columns of the terminal; 0 when stdout is none.
+    /// Columns that tables on stdout may have; 0 for any, as on a pipe.
     pub(crate) width: usize,
     /// Where results are shown.
     pub(crate) stdout: Screen,
@@ -139,7 +139,7 @@ impl Display {
             quiet: args.quiet,
             progress: !args.quiet && !args.no_progress && err.is_terminal(),
             color: stdout.color,
-            width: if out.is_terminal() { stdout.width } else { 0 },
+            width: if out.is_terminal() || number("COLUMNS").is_some() { stdout.width } else { 0 },
             stdout,
             stderr,
         }

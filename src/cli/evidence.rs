@@ -30,7 +30,7 @@ impl Evidence {
 /// The coverage line, from `evidence_limits`, which has the worst limit first.
 fn coverage(session: &mut Session) -> Result<String> {
     if !session.has_table("evidence_limits") {
-        return Ok("not assessed: that nothing is in the logs does not prove that nothing happened".to_owned());
+        return Ok("not assessed; what is missing from the logs is not known".to_owned());
     }
     let limits = session.rows_of("evidence_limits", &["severity", "summary"])?;
     let place = limits.index("summary");

@@ -39,6 +39,10 @@ fn state(key: &Row<'_>) -> String {
     ])
 }
 
+fn rotations(number: u64) -> String {
+    if number == 0 { String::new() } else { format!("{} seen", plural(number, "rotation")) }
+}
+
 fn rotation(key: &Row<'_>) -> String {
     let setting = match key.cell("is_rotation_enabled") {
         keytrail::output::Cell::Boolean(true) => match key.number("rotation_period_days") {
@@ -48,7 +52,7 @@ fn rotation(key: &Row<'_>) -> String {
         keytrail::output::Cell::Boolean(false) => "switched off".to_owned(),
         _ => "no setting seen".to_owned(),
     };
-    join([setting, some(key.count("rotation_count"), "rotations seen"), with("the last ", &key.time("last_rotation_time"))])
+    join([setting, rotations(key.count("rotation_count")), with("the last ", &key.time("last_rotation_time"))])
 }
 
 /// The policy in force, and whether an earlier one was worse.

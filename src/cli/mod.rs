@@ -28,12 +28,13 @@ mod screen;
 mod subject;
 mod facts;
 mod chronology;
+mod manual;
 mod findings;
 mod finding;
 
 use anyhow::Result;
 use args::{Cli, Command};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -109,8 +110,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Queries(args) => queries::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::Completions { shell } => completions(*shell),
-        Command::Man => man(),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man(args) => manual::man(args),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -125,7 +126,7 @@ pub(crate) fn run() -> ExitCode {
 /// The threads of a command that runs SQL; `None` for the others.
 fn sql_jobs(command: &Command) -> Option<usize> {
     let jobs = match command {
-        Command::Extract(_) | Command::Verify(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man => return None,
+        Command::Extract(_) | Command::Verify(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man(_) => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
@@ -133,22 +134,4 @@ fn sql_jobs(command: &Command) -> Option<usize> {
         Command::Queries(_) | Command::Findings(_) | Command::Incidents(_) | Command::Compare(_) => None,
     };
     Some(config::jobs(jobs))
-}
-
-fn completions(shell: clap_complete::Shell) -> Result<Exit> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "keytrail", &mut text);
-    print(text)?;
-    Ok(Exit::Done)
-}
-
-fn man() -> Result<Exit> {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut text)?;
-    for command in Cli::command().get_subcommands() {
-        let title = format!("keytrail-{}", command.get_name());
-        clap_mangen::Man::new(command.clone()).title(title).render(&mut text)?;
-    }
-    print(text)?;
-    Ok(Exit::Done)
 }

@@ -107,6 +107,9 @@ impl Line {
 /// Columns of the labels at the left.
 const LABEL: usize = 11;
 
+/// The same beside commands, which get more room, because they are not cut.
+const COMMAND: usize = 6;
+
 /// Lines for one screen.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -155,9 +158,13 @@ impl Page {
         }
     }
 
-    /// Adds a command to copy. It is never cut: the terminal may wrap it.
+    /// Adds a command to copy, which is never cut.
     pub(crate) fn command(&mut self, label: &str, command: &str) {
-        let line = Line::default().column(Ink::Faint, label, LABEL).with(Ink::Plain, command);
+        self.whole(Line::default().column(Ink::Faint, label, COMMAND).with(Ink::Plain, command));
+    }
+
+    /// Adds a line to copy from. It is never cut: the terminal may wrap it.
+    pub(crate) fn whole(&mut self, line: Line) {
         self.rows += line.width().div_ceil(self.screen.width).max(1);
         self.lines.push(line);
     }
@@ -198,12 +205,12 @@ mod tests {
         for color in [false, true] {
             let mut page = Page::new(screen(20, color, true));
             page.push(line());
-            let expected = if color { "\u{1b}[31mhigh\u{1b}[0m      a\\u{1b}[2J…\n" } else { "high      a\\u{1b}[2J…\n" };
+            let expected = if color { "\u{1b}[31mhigh\u{1b}[0m      a\\u{1b}[2…\n" } else { "high      a\\u{1b}[2…\n" };
             assert_eq!(page.text(), expected);
         }
         let mut page = Page::new(screen(20, false, false));
         page.push(line());
-        assert_eq!(page.text(), "high      a\\u{1b}[2J~\n");
+        assert_eq!(page.text(), "high      a\\u{1b}[2~\n");
     }
 
     #[test]
@@ -211,7 +218,7 @@ mod tests {
         let mut page = Page::new(screen(40, false, true));
         page.command("next", &"x".repeat(60));
         assert_eq!(page.rows(), 2);
-        assert_eq!(page.text().trim_end().len(), 71);
+        assert_eq!(page.text().trim_end().len(), 66);
     }
 
     #[test]

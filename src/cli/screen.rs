@@ -8,6 +8,7 @@
 use super::config::Screen;
 use super::evidence::Evidence;
 use super::paint::{Ink, Line, Page, shell_path, shell_word};
+use super::subject::key_word;
 use super::summary::{count, plural};
 use keytrail::case::manifest::Manifest;
 use keytrail::output::terminal::{brief, cut, shorten, width};
@@ -58,13 +59,17 @@ fn kinds(findings: &[Finding]) -> Vec<Kind<'_>> {
 
 /// How long a stretch is, in its two largest units.
 pub(crate) fn duration(seconds: i64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let first = units.iter().position(|(length, _)| seconds >= *length).unwrap_or(units.len() - 1);
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in units.iter().skip(first).take(2) {
+        if left / length > 0 || parts.is_empty() {
+            parts.push(format!("{} {unit}", left / length));
+        }
+        left %= length;
     }
+    parts.join(" ")
 }
 
 fn range(manifest: &Manifest) -> String {
@@ -165,11 +170,11 @@ fn kind_line(kind: &Kind<'_>, digits: usize, screen: Screen) -> Line {
 
 /// The worst incident in one line.
 fn worst_incident(incident: &Incident) -> String {
-    let time = |time: Option<i64>| time.map(format_timestamp).unwrap_or_else(|| "?".to_owned());
+    let time = incident.first_time.map(format_timestamp).unwrap_or_else(|| "no time".to_owned());
     format!(
-        "#{} from {}, {}, {}, {}, {}",
+        "#{} {}, {}, {}, {}, {}",
         incident.number,
-        time(incident.first_time),
+        time.get(..16).unwrap_or(&time).replace('T', " "),
         plural(incident.story.len() as u64, "finding"),
         plural(incident.event_count, "event"),
         plural(incident.key_arns.len() as u64, "key"),
@@ -187,11 +192,10 @@ fn commands(told: &Told<'_>, case: &str) -> Vec<String> {
         commands.push(format!("keytrail findings show 1 --case {case}"));
         commands.push(format!("keytrail incidents --case {case}"));
     }
-    match told.findings.iter().find_map(|finding| finding.key_arn.as_deref()) {
-        Some(key) => {
-            let id = key.rsplit_once("key/").map_or(key, |(_, id)| id);
-            commands.push(format!("keytrail timeline --key {} --case {case}", shell_word(id)));
-        }
+    // A real key's id has 36 characters, that of a multi-Region key as many; what is longer came from somewhere else.
+    let ids = told.findings.iter().filter_map(|finding| finding.key_arn.as_deref()).map(key_word);
+    match ids.map(shell_word).find(|id| width(id) <= 40) {
+        Some(id) => commands.push(format!("keytrail timeline --key {id} --case {case}")),
         None => {
             commands.push(format!("keytrail query --case {case} exposure"));
             commands.push(format!("keytrail review --case {case}"));
@@ -234,7 +238,7 @@ fn top(told: &Told<'_>, page: &mut Page) {
 fn bottom(told: &Told<'_>, page: &mut Page) {
     page.blank();
     if let Some(incident) = told.incidents.first() {
-        page.labelled("worst", Ink::Plain, &worst_incident(incident), 1);
+        page.labelled("incident", Ink::Plain, &worst_incident(incident), 1);
     }
     page.labelled("files", Ink::Plain, "{findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/", 1);
     let path = shell_path(told.out);

@@ -9,7 +9,7 @@ use super::chronology::{BESIDE_BARS, Happened, Kind, bars};
 use super::config::{self, Display};
 use super::facts::{self, Fact};
 use super::library::{faults, load};
-use super::paint::{Ink, Page};
+use super::paint::{Ink, Line, Page};
 use super::query::{names, open, write_rows};
 use super::rows::{Row, Rows, ask};
 use super::screen::duration;
@@ -22,7 +22,7 @@ use keytrail::case::folder::{Existing, NewFolder};
 use keytrail::case::manifest::Manifest;
 use keytrail::discover::{Filters, discover};
 use keytrail::output::sparkline::step;
-use keytrail::output::terminal::sanitize;
+use keytrail::output::terminal::{sanitize, shorten};
 use keytrail::query::library::Library;
 use keytrail::query::params::{Overrides, ParamValue};
 use keytrail::query::run::Session;
@@ -181,7 +181,12 @@ fn text(args: &TimelineArgs, session: &mut Session, subject: Subject<'_>, displa
 
     let mut page = Page::new(display.stdout);
     for (label, text) in &heads {
-        page.labelled(label, if *label == subject.word { Ink::Strong } else { Ink::Plain }, text, 4);
+        match *label {
+            // The name is there to be copied, and an ARN of a key fits 80 columns only without the room of a label.
+            label if label == subject.word => page.whole(Line::default().with(Ink::Faint, label).with(Ink::Strong, &format!(" {text}"))),
+            "key" | "grantee" => page.labelled(label, Ink::Plain, &shorten(text, page.room()), 1),
+            label => page.labelled(label, Ink::Plain, text, 4),
+        }
     }
     page.blank();
     bars(&mut page, fine.as_ref().unwrap_or(&hours), (first, last), step);
