@@ -22,6 +22,7 @@ use keytrail::query::library::Library;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::Session;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A labelled text that gets as many rows as there are.
@@ -81,8 +82,10 @@ fn details(members: &serde_json::Map<String, Value>) -> String {
         }
         other => other.to_string(),
     };
-    let shown = members.iter().filter(|(name, value)| *name != "incident" && !value.is_null());
-    shown.map(|(name, value)| format!("{name}: {}", text(value))).collect::<Vec<_>>().join("; ")
+    let mut shown: Vec<_> = members.iter().filter(|(name, value)| *name != "incident" && !value.is_null()).collect();
+    // Names tell more than numbers; the sort is stable.
+    shown.sort_by_key(|(_, value)| value.is_number() || value.is_boolean());
+    shown.into_iter().map(|(name, value)| format!("{name}: {}", text(value))).collect::<Vec<_>>().join("; ")
 }
 
 /// What the rule's file says about itself.
@@ -167,25 +170,32 @@ fn event_lines(told: &Told<'_>, screen: Screen) -> Vec<String> {
     // On a narrow screen a column that only repeats what stands above is left out.
     let differs = |column: &str| is_wide || rows.iter().any(|row| row.text(column) != told.finding.text(column));
     let (has_who, has_from) = (differs("principal"), differs("source_ip"));
-    let mut names = vec!["time (UTC)", "operation", "outcome"];
+    let days: BTreeSet<String> = rows.iter().map(|row| row.time("event_time").chars().take(10).collect()).collect();
+    // The day of all of them stands over their times.
+    let one_day = days.first().filter(|_| days.len() == 1 && !is_wide);
+    let mut names = vec![one_day.map_or("time", String::as_str), "operation", "outcome"];
     names.extend(has_who.then_some("principal"));
     names.extend(has_from.then_some("from"));
-    names.extend(["file", "record"]);
+    names.push("file#record");
     let text = |text: &str| Cell::Text(text.to_owned().into());
     let cells = rows.iter().map(|row| {
         let outcome = match row.text("error_code") {
             code if is_wide && !code.is_empty() => format!("{} {code}", row.text("outcome")),
             _ => row.text("outcome").to_owned(),
         };
-        let mut cells = vec![text(&row.time("event_time").replace('T', " ").replace('Z', "")), text(row.text("event_name")), text(&outcome)];
+        let time = match one_day {
+            Some(_) => text(row.time("event_time").get(11..).unwrap_or_default()),
+            None => row.cell("event_time").clone(),
+        };
+        let mut cells = vec![time, text(row.text("event_name")), text(&outcome)];
         if has_who {
-            cells.push(text(&shorten(row.text("principal"), screen.width / 4)));
+            cells.push(text(row.text("principal")));
         }
         if has_from {
             let from = if row.text("source_ip").is_empty() { row.text("source_service") } else { row.text("source_ip") };
             cells.push(text(from));
         }
-        cells.extend([text(row.text("source_file")), row.cell("record_no").clone()]);
+        cells.push(text(&format!("{}#{}", row.text("source_file"), row.number("record_no"))));
         cells
     });
     let cells: Vec<Vec<Cell<'static>>> = cells.collect();

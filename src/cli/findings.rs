@@ -9,14 +9,14 @@ use super::library::severity;
 use super::paint::{Ink, painted};
 use super::query::{open, write_rows};
 use super::rows::{Row, Rows};
-use super::subject::{LISTED, WHO, any, concerned, findings, key_word, keys_named};
+use super::subject::{LISTED, WHO, any, concerned, findings, keys_named};
 use super::summary::{count, plural};
 use super::{Exit, note, print};
 use anyhow::{Context, Result, bail};
 use keytrail::case::cells::write_parquet;
 use keytrail::discover::Filters;
 use keytrail::output::Cell;
-use keytrail::output::terminal::{brief, shorten, table};
+use keytrail::output::terminal::table;
 use keytrail::pipeline::filter::globs;
 use keytrail::query::findings::FINDING_COLUMNS;
 use keytrail::query::header::Severity;
@@ -63,40 +63,26 @@ fn chosen(session: &mut Session, args: &FindingsArgs, found: &Rows) -> Result<Ve
     Ok(found.iter().enumerate().filter(|(place, row)| is_chosen(place, row)).map(|(place, _)| place).collect())
 }
 
-/// From these widths on a list has these columns as well.
+/// From this width on a list says who did it, on which key, from where.
 const WITH_WHO: usize = 110;
-/// See [`WITH_WHO`].
-const WITH_SUMMARY: usize = 180;
 
 /// The list as text; `width` 0 shows everything, as for a pipe.
 fn listed(found: &Rows, places: &[usize], width: usize, color: bool) -> String {
-    let is_in = |least: usize| width == 0 || width >= least;
-    let mut names = vec!["#", "severity", "first_time", "rule"];
-    names.extend(if is_in(WITH_WHO) { &["key", "principal", "from"][..] } else { &["key"][..] });
-    names.extend(is_in(WITH_SUMMARY).then_some("summary"));
-    let text = |text: &str| if text.is_empty() { Cell::Null } else { Cell::Text(text.to_owned().into()) };
+    let mut names = vec!["severity", "first_time", "rule"];
+    if width == 0 || width >= WITH_WHO {
+        names.extend(["principal", "key_arn", "source_ip"]);
+    }
+    names.extend((width == 0).then_some("summary"));
     let all: Vec<Row<'_>> = found.iter().collect();
     let rows: Vec<Vec<Cell<'static>>> = places
         .iter()
         .filter_map(|place| all.get(*place).map(|row| (place, row)))
         .map(|(place, row)| {
-            let time = row.time("first_time");
-            let time = if is_in(WITH_WHO) { time } else { time.get(..16).unwrap_or_default().replace('T', " ") };
-            let key = row.text("key_arn");
-            let short = |column: &str, most: usize| if width == 0 { text(row.text(column)) } else { text(&shorten(row.text(column), most)) };
-            let mut cells =
-                vec![Cell::Integer(i64::try_from(place + 1).unwrap_or(i64::MAX)), text(row.text("severity")), text(&time), text(row.text("rule"))];
-            if is_in(WITH_WHO) {
-                cells.extend([short("key_arn", 40), short("principal", 40), text(row.text("source_ip"))]);
-            } else {
-                cells.push(text(key_word(key)));
-            }
-            if is_in(WITH_SUMMARY) {
-                cells.push(if width == 0 { text(row.text("summary")) } else { text(&brief(row.text("summary"))) });
-            }
-            cells
+            let number = Cell::Integer(i64::try_from(place + 1).unwrap_or(i64::MAX));
+            std::iter::once(number).chain(names.iter().map(|name| row.cell(name).clone())).collect()
         })
         .collect();
+    names.insert(0, "#");
     let plain = table(&names, &rows, width);
     if !color {
         return plain;
@@ -104,8 +90,9 @@ fn listed(found: &Rows, places: &[usize], width: usize, color: bool) -> String {
     let mut out = String::new();
     for (i, line) in plain.lines().enumerate() {
         let severity = i.checked_sub(1).and_then(|i| places.get(i)).and_then(|place| all.get(*place)).map(severity_of);
-        match severity.and_then(|severity| line.split_once(severity.as_str()).map(|(before, after)| (severity, before, after))) {
-            Some((severity, before, after)) => {
+        let parts = severity.and_then(|severity| Some((severity, line.split_once(severity.as_str())?)));
+        match parts {
+            Some((severity, (before, after))) => {
                 out.push_str(before);
                 out.push_str(&painted(Ink::Severity(severity), severity.as_str(), true));
                 out.push_str(after);

@@ -192,14 +192,23 @@ pub fn wrap(text: &str, columns: usize, rows: usize) -> Vec<String> {
     lines
 }
 
-/// Shares `width` among columns that want `wanted` columns: the widest give way first.
-fn share(wanted: &[usize], width: usize) -> Vec<usize> {
+/// Shares `width` among columns that want `wanted` columns: the widest give way first, and `rigid` ones (times and numbers, of
+/// which a part tells nothing) only when the others have given what they can.
+fn share(wanted: &[usize], rigid: &[bool], width: usize) -> Vec<usize> {
+    const LEAST: usize = 6;
     let room = width.saturating_sub(2 * wanted.len().saturating_sub(1));
-    let mut limit = wanted.iter().copied().max().unwrap_or(0);
-    while limit > 6 && wanted.iter().map(|want| want.min(&limit)).sum::<usize>() > room {
+    let most = wanted.iter().copied().max().unwrap_or(0);
+    let shares = |limit: usize, all: usize| -> Vec<usize> {
+        wanted.iter().zip(rigid).map(|(want, is_rigid)| *want.min(if *is_rigid { &all } else { &limit })).collect()
+    };
+    let (mut limit, mut all) = (most, most);
+    while limit > LEAST && shares(limit, all).iter().sum::<usize>() > room {
         limit -= 1;
     }
-    wanted.iter().map(|want| *want.min(&limit)).collect()
+    while all > LEAST && shares(limit, all).iter().sum::<usize>() > room {
+        all -= 1;
+    }
+    shares(limit, all)
 }
 
 /// Lays out a table. With `width` 0 nothing is cut, as for a pipe.
@@ -212,13 +221,13 @@ pub fn table(names: &[impl AsRef<str>], rows: &[Vec<Cell<'_>>], columns: usize) 
             *want = (*want).max(width(text));
         }
     }
-    let widths = if columns == 0 { wanted } else { share(&wanted, columns) };
-    let is_number: Vec<bool> = (0..names.len())
-        .map(|i| {
-            let mut cells = rows.iter().filter_map(|row| row.get(i)).filter(|cell| **cell != Cell::Null).peekable();
-            cells.peek().is_some() && cells.all(|cell| matches!(cell, Cell::Integer(_) | Cell::Float(_)))
-        })
-        .collect();
+    let all = |is: fn(&Cell<'_>) -> bool| -> Vec<bool> {
+        let column = |i: usize| rows.iter().filter_map(move |row| row.get(i)).filter(|cell| **cell != Cell::Null);
+        (0..names.len()).map(|i| column(i).next().is_some() && column(i).all(is)).collect()
+    };
+    let is_number = all(|cell| matches!(cell, Cell::Integer(_) | Cell::Float(_)));
+    let is_rigid = all(|cell| !matches!(cell, Cell::Text(_)));
+    let widths = if columns == 0 { wanted } else { share(&wanted, &is_rigid, columns) };
     let mut out = String::new();
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut text = String::new();
@@ -271,6 +280,12 @@ mod tests {
         ];
         let out = table(&["name", "count"], &rows, 20);
         assert_eq!(out, "name           count\naaaaaaaaaaaa…      5\nb               1234\n");
+    }
+
+    #[test]
+    fn numbers_and_times_give_way_last() {
+        let row = vec![Cell::Integer(1_234_567_890), Cell::Text("text that gives way".into())];
+        assert_eq!(table(&["number", "text"], &[row], 22), "    number  text\n1234567890  text that…\n");
     }
 
     #[test]
