@@ -100,7 +100,12 @@ fn pipes_have_no_colors_and_poor_terminals_no_blocks() {
     let arguments = ["timeline", "--key", KEY, "--case", "case"];
     let run = |settings: &[(&str, &str)]| {
         let mut command = command(&arguments);
-        command.current_dir(&CASE.0).env_remove("COLUMNS").env_remove("NO_COLOR").env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
+        command
+            .current_dir(&CASE.0)
+            .env_remove("COLUMNS")
+            .env_remove("NO_COLOR")
+            .env("LC_ALL", "C.UTF-8")
+            .env("TERM", "xterm");
         command.envs(settings.iter().copied());
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
@@ -131,10 +136,14 @@ fn numbers_stay_whatever_the_filters() {
     type Holds<'h> = &'h dyn Fn(&i64) -> bool;
     let filters: [(&[&str], Holds<'_>); 5] = [
         (&["--severity", "high"], &|n| ["high", "critical"].contains(&column(n, "severity").as_str())),
-        (&["--rule", "kms-grant-*", "--rule", "ct-*"], &|n| column(n, "rule").starts_with("kms-grant-") || column(n, "rule").starts_with("ct-")),
+        (&["--rule", "kms-grant-*", "--rule", "ct-*"], &|n| {
+            column(n, "rule").starts_with("kms-grant-") || column(n, "rule").starts_with("ct-")
+        }),
         (&["--since", "2025-10-16T02:30:00Z"], &|n| column(n, "last_time").as_str() >= "2025-10-16T02:30:00Z"),
         (&["--until", "2025-10-10"], &|n| column(n, "first_time").as_str() < "2025-10-11"),
-        (&["--severity", "critical", "--rule", "kms-policy-*"], &|n| column(n, "severity") == "critical" && column(n, "rule").starts_with("kms-policy-")),
+        (&["--severity", "critical", "--rule", "kms-policy-*"], &|n| {
+            column(n, "severity") == "critical" && column(n, "rule").starts_with("kms-policy-")
+        }),
     ];
     for (arguments, holds) in filters {
         let found = rows(&[&["findings"], arguments].concat());
@@ -147,7 +156,11 @@ fn numbers_stay_whatever_the_filters() {
 /// The snapshot shared abroad and the re-encryption concern the disk's key, which the finding itself does not name.
 #[test]
 fn a_finding_concerns_the_keys_of_its_events() {
-    for name in ["alias/harbor-disks", "d15c0de5-*", "arn:aws:kms:us-east-1:111122223333:key/d15c0de5-8fa2-4013-9b24-d6e7f8a0f006"] {
+    for name in [
+        "alias/harbor-disks",
+        "d15c0de5-*",
+        "arn:aws:kms:us-east-1:111122223333:key/d15c0de5-8fa2-4013-9b24-d6e7f8a0f006",
+    ] {
         let rules: Vec<String> = rows(&["findings", "--key", name]).into_iter().map(|(_, rule)| rule).collect();
         for rule in ["kms-reencrypt-to-foreign-or-new-key", "kms-tampering-sequence", "kms-snapshot-rekey-exfil"] {
             assert!(rules.iter().any(|found| found == rule), "{name}: {rule} is missing in {rules:?}");
@@ -175,7 +188,10 @@ fn what_is_not_there_is_an_error_that_says_so() {
         assert!(run.stderr.contains(told) && run.stdout.is_empty(), "{}", run.report());
     }
     // The case may stand on either side of `show`.
-    assert_eq!(keytrail(&["findings", "--case", case, "show", "2"]).code(0).stdout, keytrail(&["findings", "show", "2", "--case", case]).code(0).stdout);
+    assert_eq!(
+        keytrail(&["findings", "--case", case, "show", "2"]).code(0).stdout,
+        keytrail(&["findings", "show", "2", "--case", case]).code(0).stdout
+    );
 }
 
 #[test]
@@ -183,7 +199,17 @@ fn findings_are_written_in_every_form() {
     let folder = TempDir::new().unwrap();
     let case = CASE.0.join("case");
     let path = folder.path().join("high.parquet");
-    let arguments = ["findings", "--case", case.to_str().unwrap(), "--severity", "high", "--format", "parquet", "-o", path.to_str().unwrap()];
+    let arguments = [
+        "findings",
+        "--case",
+        case.to_str().unwrap(),
+        "--severity",
+        "high",
+        "--format",
+        "parquet",
+        "-o",
+        path.to_str().unwrap(),
+    ];
     keytrail(&arguments).code(0);
     keytrail(&arguments).code(1);
     let rows = support::parquet_rows(&path);
@@ -199,7 +225,8 @@ fn manual_pages_are_written_one_for_each_command() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("man1");
     keytrail(&["man", "--out", out.to_str().unwrap()]).code(0);
-    let names: Vec<String> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: Vec<String> =
+        fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     for name in ["keytrail.1", "keytrail-analyze.1", "keytrail-findings-show.1", "keytrail-queries-check.1"] {
         assert!(names.iter().any(|other| other == name), "{name} is not in {names:?}");
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nThe network is never used.\n\nExamples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail findings --case case --severity high\n  keytrail findings show 1 --case case\n  keytrail timeline --case case --key alias/payroll"
+    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nOn a pipe, screens have 80 columns and 24 rows; COLUMNS and LINES ask for another size.\n\nThe network is never used.\n\nExamples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail findings --case case --severity high\n  keytrail findings show 1 --case case\n  keytrail timeline --case case --key alias/payroll"
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -74,7 +74,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  keytrail schema\n  keytrail schema --format duckdb")]
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
-    #[command(after_help = "Examples:\n  keytrail completions bash > /etc/bash_completion.d/keytrail\n  keytrail completions zsh > ~/.zfunc/_keytrail\n  keytrail completions fish > ~/.config/fish/completions/keytrail.fish")]
+    #[command(
+        after_help = "Examples:\n  keytrail completions bash > /etc/bash_completion.d/keytrail\n  keytrail completions zsh > ~/.zfunc/_keytrail\n  keytrail completions fish > ~/.config/fish/completions/keytrail.fish"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -141,7 +143,7 @@ pub(crate) struct DisplayArgs {
 /// When colors are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// When stdout is a terminal and `NO_COLOR` is not set.
+    /// On a terminal that is not dumb, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,
@@ -454,7 +456,9 @@ pub(crate) struct FindingsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum FindingsCommand {
     /// Explain one finding: what, who, when, why the rule looks for it, and its events.
-    #[command(after_help = "Examples:\n  keytrail findings show 3 --case case\n  keytrail findings show 3 --case case --all | less")]
+    #[command(
+        after_help = "Examples:\n  keytrail findings show 3 --case case\n  keytrail findings show 3 --case case --all | less"
+    )]
     Show(FindingShowArgs),
 }
 
@@ -555,10 +559,14 @@ pub(crate) struct QueriesArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueriesCommand {
     /// List the queries with severity and ATT&CK techniques.
-    #[command(after_help = "Examples:\n  keytrail queries list\n  keytrail queries list --queries ./my-queries --format csv")]
+    #[command(
+        after_help = "Examples:\n  keytrail queries list\n  keytrail queries list --queries ./my-queries --format csv"
+    )]
     List,
     /// Explain one query and print its SQL.
-    #[command(after_help = "Examples:\n  keytrail queries show kms-policy-public\n  keytrail queries show house-rule --queries ./my-queries")]
+    #[command(
+        after_help = "Examples:\n  keytrail queries show kms-policy-public\n  keytrail queries show house-rule --queries ./my-queries"
+    )]
     Show {
         /// The query's id.
         id: String,

@@ -11,6 +11,7 @@ use super::rows::{Row, Rows};
 use super::summary::{count, plural};
 use keytrail::output::sparkline::sparkline;
 use keytrail::output::terminal::{brief, wrap};
+use keytrail::query::header::Severity;
 use keytrail::time::{MICROS, format_timestamp};
 use std::collections::BTreeSet;
 
@@ -74,7 +75,10 @@ pub(crate) fn bars(page: &mut Page, buckets: &Rows, (first, last): (i64, i64), s
             Line::default()
                 .column(Ink::Faint, series, 11)
                 .with(Ink::Plain, &format!("{:>9}  ", count(total)))
-                .with(if series == "denied" { Ink::Severity(keytrail::query::header::Severity::High) } else { Ink::Plain }, &sparkline(&counts, screen.is_unicode))
+                .with(
+                    if series == "denied" { Ink::Severity(Severity::High) } else { Ink::Plain },
+                    &sparkline(&counts, screen.is_unicode),
+                )
                 .with(Ink::Faint, &peak),
         );
     }
@@ -101,9 +105,58 @@ struct Entry {
     text: String,
 }
 
+/// Equal calls of an hour or a day.
+struct Counted<'r> {
+    row: Row<'r>,
+    /// The operations.
+    names: Vec<String>,
+    calls: u64,
+    /// Who made them, from where, through what.
+    round: String,
+    first: i64,
+    last: i64,
+    /// Other operations of the same round may join.
+    is_shared: bool,
+}
+
+impl Counted<'_> {
+    /// The begin of the hour or day, seconds since 1970-01-01 UTC.
+    fn bucket(&self) -> i64 {
+        self.row.number("bucket_epoch")
+    }
+
+    fn join(&mut self, other: Self) {
+        self.names.extend(other.names);
+        self.calls += other.calls;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+
+    fn sentence(&self) -> String {
+        let times = if self.calls > 1 { format!(" x {}", count(self.calls)) } else { String::new() };
+        let how = match self.row.text("series") {
+            "denied" => " refused",
+            "failed" => " failed",
+            "dry run" => " (dry run)",
+            _ => "",
+        };
+        format!("{}{times}{how}{}", self.names.join(", "), self.round)
+    }
+}
+
 /// The time of day of an instant.
 fn clock(micros: i64) -> String {
     format_timestamp(micros).get(11..19).unwrap_or_default().to_owned()
+}
+
+/// The times of day from one instant to another of the same day.
+fn stretch(first: i64, last: i64) -> String {
+    let minutes = |micros| clock(micros).chars().take(5).collect::<String>();
+    match (minutes(first), minutes(last)) {
+        _ if first == last => clock(first),
+        (first, last) if first == last => first,
+        (first, last) => format!("{first}-{last}"),
+    }
 }
 
 /// The day of an instant.
@@ -123,7 +176,9 @@ impl Happened<'_> {
         };
         // `role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling`: what lies between tells nothing.
         match (short.split_once('/'), short.rsplit_once('/')) {
-            (Some((kind, rest)), Some((_, last))) if rest.len() > last.len() && short.len() > LONG_NAME => format!("{kind}/…/{last}"),
+            (Some((kind, rest)), Some((_, last))) if rest.len() > last.len() && short.len() > LONG_NAME => {
+                format!("{kind}/…/{last}")
+            }
             _ => short.to_owned(),
         }
     }
@@ -131,7 +186,9 @@ impl Happened<'_> {
     /// Who did it, or for a principal's own timeline what it was done to.
     fn whom(&self, row: &Row<'_>, principal: &str, key: &str) -> String {
         match self.kind {
-            Kind::Key | Kind::Grant if !row.text(principal).is_empty() => format!(" by {}", self.name(row.text(principal))),
+            Kind::Key | Kind::Grant if !row.text(principal).is_empty() => {
+                format!(" by {}", self.name(row.text(principal)))
+            }
             Kind::Principal if !row.text(key).is_empty() => format!(" on {}", self.name(row.text(key))),
             _ => String::new(),
         }
@@ -165,7 +222,9 @@ impl Happened<'_> {
         if row.number("pending_window_days") > 0 {
             more.push(format!("waiting period {} days", row.number("pending_window_days")));
         }
-        for (column, what) in [("policy_is_public", "open to everyone"), ("policy_locks_out_owner", "locks its owner out")] {
+        for (column, what) in
+            [("policy_is_public", "open to everyone"), ("policy_locks_out_owner", "locks its owner out")]
+        {
             if row.is(column) {
                 more.push(what.to_owned());
             }
@@ -176,18 +235,9 @@ impl Happened<'_> {
         text
     }
 
-    /// Equal calls of an hour or a day as a sentence.
-    fn counted(&self, row: &Row<'_>) -> String {
-        let mut text = row.text("event_name").to_owned();
-        if row.count("calls") > 1 {
-            text.push_str(&format!(" x {}", count(row.count("calls"))));
-        }
-        match row.text("series") {
-            "denied" => text.push_str(" refused"),
-            "failed" => text.push_str(" failed"),
-            "dry run" => text.push_str(" (dry run)"),
-            _ => {}
-        }
+    /// Who made equal calls of an hour or a day, from where, through what.
+    fn round(&self, row: &Row<'_>) -> String {
+        let mut text = String::new();
         let (number, noun) = match self.kind {
             Kind::Principal => (row.count("key_count"), "key"),
             Kind::Key | Kind::Grant => (row.count("principal_count"), "principal"),
@@ -215,6 +265,31 @@ impl Happened<'_> {
         text
     }
 
+    /// Equal calls of each hour or day. Calls that only look, and that one caller made from one place, share a sentence.
+    fn counted<'r>(&self, rows: impl Iterator<Item = Row<'r>>) -> Vec<Counted<'r>> {
+        let mut told: Vec<Counted<'r>> = Vec::new();
+        for row in rows {
+            let (Some(first), Some(last)) = (row.micros("first_time"), row.micros("last_time")) else { continue };
+            let whom = if self.kind == Kind::Principal { row.count("key_count") } else { row.count("principal_count") };
+            let is_one = whom <= 1 && row.count("source_ip_count") <= 1 && row.count("via_count") <= 1;
+            let next = Counted {
+                row,
+                names: vec![row.text("event_name").to_owned()],
+                calls: row.count("calls"),
+                round: self.round(&row),
+                first,
+                last,
+                is_shared: is_one && row.text("series") == "reading",
+            };
+            let mut same = told.iter_mut().rev().take_while(|other| other.bucket() == next.bucket());
+            match same.find(|other| other.is_shared && next.is_shared && other.round == next.round) {
+                Some(other) => other.join(next),
+                None => told.push(next),
+            }
+        }
+        told
+    }
+
     /// The days on which something was done or found.
     fn eventful(&self) -> BTreeSet<String> {
         let acts = self.acts.iter().filter_map(|row| row.micros("event_time"));
@@ -226,21 +301,20 @@ impl Happened<'_> {
         let eventful = self.eventful();
         let mut entries = Vec::new();
         for (rows, is_hour) in [(self.hours, true), (self.days, false)] {
-            let routine = rows.iter().filter(|row| !row.is("is_act"));
-            for row in routine {
-                let (Some(first), Some(last)) = (row.micros("first_time"), row.micros("last_time")) else { continue };
-                if eventful.contains(&day(first)) != is_hour {
-                    continue;
-                }
-                let label = match (clock(first), clock(last)) {
-                    (first, last) if first == last => first,
-                    (first, last) => match (first.get(..5).unwrap_or_default(), last.get(..5).unwrap_or_default()) {
-                        (first, last) if first == last => first.to_owned(),
-                        (first, last) => format!("{first}-{last}"),
-                    },
-                };
-                let ink = if row.text("series") == "denied" { Ink::Severity(keytrail::query::header::Severity::High) } else { Ink::Plain };
-                entries.push(Entry { time: first, rank: 0, label, ink, text: self.counted(&row) });
+            let is_told = |row: &Row<'_>| {
+                !row.is("is_act")
+                    && row.micros("first_time").is_some_and(|time| eventful.contains(&day(time)) == is_hour)
+            };
+            for counted in self.counted(rows.iter().filter(is_told)) {
+                let is_denied = counted.row.text("series") == "denied";
+                entries.push(Entry {
+                    // The operations of a quiet day stand in one order on every day.
+                    time: if is_hour { counted.first } else { counted.bucket().saturating_mul(MICROS) },
+                    rank: 0,
+                    label: stretch(counted.first, counted.last),
+                    ink: if is_denied { Ink::Severity(Severity::High) } else { Ink::Plain },
+                    text: counted.sentence(),
+                });
             }
         }
         for row in self.acts.iter() {

@@ -46,7 +46,8 @@ fn integrity(session: &mut Session) -> Result<String> {
     if !session.has_table("integrity_chains") {
         return Ok("not checked against digest files".to_owned());
     }
-    let sums = "SELECT CAST(COUNT(*) AS BIGINT) AS chains, SUM(c.digests) AS digests, SUM(c.logs_listed) AS logs_listed,
+    let sums =
+        "SELECT CAST(COUNT(*) AS BIGINT) AS chains, SUM(c.digests) AS digests, SUM(c.logs_listed) AS logs_listed,
       SUM(c.logs_present) AS logs_present, SUM(c.signatures_verified) AS signatures_verified,
       SUM(c.signatures_unavailable) AS signatures_unavailable, SUM(c.gaps) AS gaps FROM integrity_chains AS c";
     let chains = ask_if(session, &["integrity_chains"], sums)?;

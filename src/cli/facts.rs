@@ -76,8 +76,15 @@ fn policy(session: &mut Session) -> Result<String> {
         text if text.is_empty() => "names nobody outside".to_owned(),
         text => text,
     };
-    let seen = format!("set {} by {} ({} seen)", last.time("event_time"), last.text("principal"), count(versions.iter().len() as u64));
-    let past = versions.iter().filter(|version| !version.text("until_time").is_empty() || version.micros("until_time").is_some());
+    let seen = format!(
+        "set {} by {} ({} seen)",
+        last.time("event_time"),
+        last.text("principal"),
+        count(versions.iter().len() as u64)
+    );
+    let past = versions
+        .iter()
+        .filter(|version| !version.text("until_time").is_empty() || version.micros("until_time").is_some());
     let past = past.filter(|version| !judged(version).is_empty()).map(|version| {
         format!("{} from {} to {}", judged(&version), version.time("event_time"), version.time("until_time"))
     });
@@ -118,7 +125,12 @@ pub(crate) fn key(session: &mut Session, arn: &str) -> Result<Vec<Fact>> {
     facts.push((
         "use",
         join([
-            format!("{} by {} of {}", plural(row.count("use_count"), "call"), plural(row.count("user_count"), "principal"), plural(row.count("user_account_count"), "account")),
+            format!(
+                "{} by {} of {}",
+                plural(row.count("use_count"), "call"),
+                plural(row.count("user_count"), "principal"),
+                plural(row.count("user_account_count"), "account")
+            ),
             some(row.count("reveal_count"), "gave plaintext"),
             some(row.count("direct_use_count"), "direct"),
             some(row.count("denied_count"), "refused calls"),
@@ -136,7 +148,8 @@ pub(crate) fn key(session: &mut Session, arn: &str) -> Result<Vec<Fact>> {
 pub(crate) fn principal(session: &mut Session, name: &str) -> Result<Vec<Fact>> {
     let mut facts = vec![("principal", name.to_owned())];
     session.give_texts("shown_principals", "shown_name", &[name.to_owned()])?;
-    let sql = "SELECT k.principal_type, k.principal_account_id, k.is_home, k.use_count, k.reveal_count, k.direct_use_count,
+    let sql =
+        "SELECT k.principal_type, k.principal_account_id, k.is_home, k.use_count, k.reveal_count, k.direct_use_count,
       k.admin_count, k.read_count, k.denied_count, k.key_count, k.used_key_count, k.source_ip_count, k.network_count,
       k.access_key_count, k.first_source_ip, k.first_time, k.last_time
       FROM principals AS k INNER JOIN shown_principals AS s ON s.shown_name = k.principal ORDER BY use_count";
@@ -144,7 +157,13 @@ pub(crate) fn principal(session: &mut Session, name: &str) -> Result<Vec<Fact>> 
     let Some(row) = rows.first() else { return Ok(facts) };
     let home = if row.is("is_home") { "one of our accounts" } else { "not one of our accounts" };
     let account = row.text("principal_account_id");
-    facts.push(("kind", join([row.text("principal_type").to_owned(), with("account ", account) + &with(": ", if account.is_empty() { "" } else { home })])));
+    facts.push((
+        "kind",
+        join([
+            row.text("principal_type").to_owned(),
+            with("account ", account) + &with(": ", if account.is_empty() { "" } else { home }),
+        ]),
+    ));
     facts.push(("seen", format!("{} to {}", row.time("first_time"), row.time("last_time"))));
     facts.push((
         "use",
@@ -176,7 +195,8 @@ pub(crate) fn principal(session: &mut Session, name: &str) -> Result<Vec<Fact>> 
 pub(crate) fn grant(session: &mut Session, id: &str) -> Result<Vec<Fact>> {
     let mut facts = vec![("grant", id.to_owned())];
     session.give_texts("shown_grants", "shown_id", &[id.to_owned()])?;
-    let sql = "SELECT k.key_arn, k.created_time, k.creator, k.grantee_principal, k.is_grantee_home, k.retiring_principal,
+    let sql =
+        "SELECT k.key_arn, k.created_time, k.creator, k.grantee_principal, k.is_grantee_home, k.retiring_principal,
       k.grant_operations, k.grant_constraint, k.ended_time, k.ended_how, k.ended_by, k.use_count, k.first_use_time,
       k.last_use_time FROM grants AS k INNER JOIN shown_grants AS s ON s.shown_id = k.grant_id ORDER BY use_count";
     let rows = ask_if(session, &["grants"], sql)?;
@@ -185,16 +205,33 @@ pub(crate) fn grant(session: &mut Session, id: &str) -> Result<Vec<Fact>> {
     let or_older = |time: String| if time.is_empty() { "before the evidence begins".to_owned() } else { time };
     facts.push(("key", row.text("key_arn").to_owned()));
     facts.push(("made", or_older(row.time("created_time")) + &with(" by ", row.text("creator"))));
-    facts.push(("grantee", row.text("grantee_principal").to_owned() + if outside { " (an outside account)" } else { "" }));
-    facts.push(("allows", row.text("grant_operations").replace(',', ", ") + &with("; constraint ", row.text("grant_constraint"))));
-    facts.push(("ended", match row.text("ended_how") {
-        "" => "not in the evidence: open".to_owned(),
-        how => format!("{} by {how}{}", row.time("ended_time"), with(" of ", row.text("ended_by"))),
-    }));
-    facts.push(("use", match row.count("use_count") {
-        0 => "none inferred".to_owned(),
-        number => format!("{} inferred, {} to {}", plural(number, "call"), row.time("first_use_time"), row.time("last_use_time")),
-    }));
+    facts.push((
+        "grantee",
+        row.text("grantee_principal").to_owned() + if outside { " (an outside account)" } else { "" },
+    ));
+    facts.push((
+        "allows",
+        row.text("grant_operations").replace(',', ", ") + &with("; constraint ", row.text("grant_constraint")),
+    ));
+    facts.push((
+        "ended",
+        match row.text("ended_how") {
+            "" => "not in the evidence: open".to_owned(),
+            how => format!("{} by {how}{}", row.time("ended_time"), with(" of ", row.text("ended_by"))),
+        },
+    ));
+    facts.push((
+        "use",
+        match row.count("use_count") {
+            0 => "none inferred".to_owned(),
+            number => format!(
+                "{} inferred, {} to {}",
+                plural(number, "call"),
+                row.time("first_use_time"),
+                row.time("last_use_time")
+            ),
+        },
+    ));
     facts.retain(|(_, text)| !text.is_empty());
     Ok(facts)
 }

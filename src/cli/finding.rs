@@ -66,7 +66,8 @@ fn incident(session: &mut Session, number: i64) -> Result<String> {
 /// The events that a finding names, in the order of time.
 fn events(session: &mut Session, ids: &[String]) -> Result<Rows> {
     session.give_texts("finding_events", "wanted_id", ids)?;
-    let sql = "SELECT e.event_time, e.event_name, e.outcome, e.error_code, e.principal, e.via, e.source_ip, e.source_service,
+    let sql =
+        "SELECT e.event_time, e.event_name, e.outcome, e.error_code, e.principal, e.via, e.source_ip, e.source_service,
       e.region, e.key_arn, e.source_file, e.record_no, e.event_id
       FROM events AS e INNER JOIN finding_events AS w ON w.wanted_id = e.event_id
       ORDER BY e.event_time, e.event_id, e.source_file, e.record_no";
@@ -77,9 +78,11 @@ fn events(session: &mut Session, ids: &[String]) -> Result<Rows> {
 fn details(members: &serde_json::Map<String, Value>) -> String {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(", "),
         other => other.to_string(),
     };
     let mut shown: Vec<_> = members.iter().filter(|(name, value)| *name != "incident" && !value.is_null()).collect();
@@ -137,7 +140,12 @@ fn facts(page: &mut Page, told: &Told<'_>) {
         when.push_str(&format!(" to {} ({})", finding.time("last_time"), duration((last - first) / 1_000_000)));
     }
     page.labelled("when", Ink::Plain, &when, 1);
-    page.labelled("who", Ink::Plain, &shorten(&or(finding.text("principal"), "several, or nobody: see the events"), page.room()), 1);
+    page.labelled(
+        "who",
+        Ink::Plain,
+        &shorten(&or(finding.text("principal"), "several, or nobody: see the events"), page.room()),
+        1,
+    );
     let mut places: Vec<String> = [("", "source_ip"), ("account ", "account_id"), ("", "region")]
         .iter()
         .filter(|(_, column)| !finding.text(column).is_empty())
@@ -192,7 +200,8 @@ fn event_lines(told: &Told<'_>, screen: Screen) -> Vec<String> {
             cells.push(text(row.text("principal")));
         }
         if has_from {
-            let from = if row.text("source_ip").is_empty() { row.text("source_service") } else { row.text("source_ip") };
+            let from =
+                if row.text("source_ip").is_empty() { row.text("source_service") } else { row.text("source_ip") };
             cells.push(text(from));
         }
         cells.push(text(&format!("{}#{}", row.text("source_file"), row.number("record_no"))));
@@ -211,7 +220,10 @@ fn commands(told: &Told<'_>, case: &Path) -> Vec<String> {
         commands.push(format!("keytrail timeline --key {key} --case {case}"));
     }
     if !told.finding.text("principal").is_empty() {
-        commands.push(format!("keytrail timeline --principal {} --case {case}", shell_word(told.finding.text("principal"))));
+        commands.push(format!(
+            "keytrail timeline --principal {} --case {case}",
+            shell_word(told.finding.text("principal"))
+        ));
     }
     if let Some(number) = told.details.get("incident") {
         commands.push(format!("keytrail incidents --case {case} {number}"));

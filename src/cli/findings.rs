@@ -106,7 +106,8 @@ fn listed(found: &Rows, places: &[usize], width: usize, color: bool) -> String {
 
 /// Columns and rows for programs: the number, and everything that the case has.
 fn records(found: &Rows, places: &[usize]) -> (Vec<Column>, Vec<Vec<Cell<'static>>>) {
-    let columns: Vec<Column> = FINDING_COLUMNS.into_iter().filter(|column| found.0.index(column.name).is_some()).collect();
+    let columns: Vec<Column> =
+        FINDING_COLUMNS.into_iter().filter(|column| found.0.index(column.name).is_some()).collect();
     let all: Vec<Row<'_>> = found.iter().collect();
     let rows = places.iter().filter_map(|place| all.get(*place).map(|row| (place, row))).map(|(place, row)| {
         let number = Cell::Integer(i64::try_from(place + 1).unwrap_or(i64::MAX));

@@ -124,19 +124,25 @@ mod tests {
         for command in commands(&root) {
             let name = command.get_bin_name().unwrap_or("keytrail").to_owned();
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} --help has no examples"));
+            let (_, examples) =
+                help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} --help has no examples"));
             for line in examples.lines() {
                 assert!(line.starts_with("  "), "{name}: {line}");
                 let words = words(line);
-                let own: Vec<&[String]> =
-                    words.split(|word| word == "|").filter(|part| part.first().is_some_and(|first| first == "keytrail")).collect();
+                let own: Vec<&[String]> = words
+                    .split(|word| word == "|")
+                    .filter(|part| part.first().is_some_and(|first| first == "keytrail"))
+                    .collect();
                 assert!(!own.is_empty(), "{name}: no keytrail in {line}");
                 for part in own {
                     let part = part.split(|word| word == ">").next().unwrap();
                     if let Err(error) = Cli::try_parse_from(part) {
                         panic!("{name}: {line}\n{error}");
                     }
-                    assert!(name.split(' ').zip(part).all(|(a, b)| a == b), "{name}: an example of another command: {line}");
+                    assert!(
+                        name.split(' ').zip(part).all(|(a, b)| a == b),
+                        "{name}: an example of another command: {line}"
+                    );
                     checked += 1;
                 }
             }

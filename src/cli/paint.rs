@@ -87,8 +87,9 @@ impl Line {
         let mut room = columns;
         for (_, text) in &mut self.0 {
             // The piece that does not fit gets the ellipsis, and nothing comes after it.
+            let wanted = width(text);
             *text = if room == 0 { String::new() } else { cut(text, room) };
-            room = if text.ends_with('…') { 0 } else { room.saturating_sub(width(text)) };
+            room = room.saturating_sub(wanted);
         }
         self
     }
@@ -182,8 +183,13 @@ pub(crate) fn rows_of(text: &str, screen: Screen, most: usize) -> usize {
 
 /// A text as one word of a POSIX shell.
 pub(crate) fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c) || !c.is_ascii() && c.is_alphanumeric();
-    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c) || !c.is_ascii() && c.is_alphanumeric();
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// A path as one word of a shell.
@@ -201,16 +207,27 @@ mod tests {
 
     #[test]
     fn colors_take_no_room_and_are_left_out_where_there_are_none() {
-        let line = || Line::default().column(Ink::Severity(Severity::High), "high", 10).with(Ink::Plain, "a\u{1b}[2J long tail");
+        let line = || {
+            Line::default().column(Ink::Severity(Severity::High), "high", 10).with(Ink::Plain, "a\u{1b}[2J long tail")
+        };
         for color in [false, true] {
             let mut page = Page::new(screen(20, color, true));
             page.push(line());
-            let expected = if color { "\u{1b}[31mhigh\u{1b}[0m      a\\u{1b}[2…\n" } else { "high      a\\u{1b}[2…\n" };
+            let expected =
+                if color { "\u{1b}[31mhigh\u{1b}[0m      a\\u{1b}[2…\n" } else { "high      a\\u{1b}[2…\n" };
             assert_eq!(page.text(), expected);
         }
         let mut page = Page::new(screen(20, false, false));
         page.push(line());
         assert_eq!(page.text(), "high      a\\u{1b}[2~\n");
+    }
+
+    #[test]
+    fn a_piece_that_was_shortened_before_does_not_end_the_line() {
+        let mut page = Page::new(screen(40, false, true));
+        page.push(Line::plain("short…").with(Ink::Plain, " and more"));
+        page.push(Line::plain(&"x".repeat(39)).with(Ink::Plain, "yz").with(Ink::Plain, "never"));
+        assert_eq!(page.text(), format!("short… and more\n{}…\n", "x".repeat(39)));
     }
 
     #[test]

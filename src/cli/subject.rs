@@ -16,7 +16,16 @@ const LOOKUP: usize = 100_000;
 
 /// Columns of findings that a list needs.
 pub(crate) const LISTED: [&str; 10] = [
-    "rule", "title", "severity", "first_time", "last_time", "key_arn", "principal", "source_ip", "event_count", "summary",
+    "rule",
+    "title",
+    "severity",
+    "first_time",
+    "last_time",
+    "key_arn",
+    "principal",
+    "source_ip",
+    "event_count",
+    "summary",
 ];
 
 /// The findings of a case in their order, with these columns, or all.
@@ -97,12 +106,15 @@ pub(crate) const WHO: [&str; 5] = ["principal", "principal_arn", "principal_id",
 /// # Errors
 /// When there is none, or the events cannot be read.
 pub(crate) fn keys_named(session: &mut Session, names: &GlobSet, typed: &[String]) -> Result<BTreeSet<String>> {
-    let sql = "SELECT DISTINCT e.key_arn, e.key_id, e.mrk_id, e.alias_name, e.key_ref, e.target_key_arn FROM events AS e
+    let sql =
+        "SELECT DISTINCT e.key_arn, e.key_id, e.mrk_id, e.alias_name, e.key_ref, e.target_key_arn FROM events AS e
       WHERE e.event_source = 'kms.amazonaws.com'
       ORDER BY e.key_arn, e.key_id, e.mrk_id, e.alias_name, e.key_ref, e.target_key_arn";
     let mut arns = BTreeSet::new();
     for row in ask(session, "key_names", sql)?.iter() {
-        if any(&row, &["key_arn", "key_id", "mrk_id", "alias_name", "key_ref"], names) && !row.text("key_arn").is_empty() {
+        if any(&row, &["key_arn", "key_id", "mrk_id", "alias_name", "key_ref"], names)
+            && !row.text("key_arn").is_empty()
+        {
             arns.insert(row.text("key_arn").to_owned());
         }
         if any(&row, &["target_key_arn"], names) {
@@ -110,7 +122,10 @@ pub(crate) fn keys_named(session: &mut Session, names: &GlobSet, typed: &[String
         }
     }
     if arns.is_empty() {
-        bail!("--key {}: no event of the case names such a key: expected an ARN, an id or an alias", sanitize(&typed.join(" ")));
+        bail!(
+            "--key {}: no event of the case names such a key: expected an ARN, an id or an alias",
+            sanitize(&typed.join(" "))
+        );
     }
     Ok(arns)
 }

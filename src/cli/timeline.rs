@@ -129,9 +129,13 @@ fn heads(session: &mut Session, subject: Subject<'_>, names: &[String]) -> Resul
 
 /// The first and the last second that the evidence or the subject covers.
 fn covered(session: &mut Session, hours: &Rows) -> Result<(i64, i64)> {
-    let rows = ask(session, "evidence", "SELECT v.first_epoch, v.last_epoch FROM evidence AS v ORDER BY v.first_epoch")?;
-    let range = rows.first().map(|row| (row.number("first_epoch"), row.number("last_epoch"))).filter(|range| range.0 > 0);
-    let own = hours.iter().filter_map(|row| Some((row.micros("first_time")? / 1_000_000, row.micros("last_time")? / 1_000_000)));
+    let rows =
+        ask(session, "evidence", "SELECT v.first_epoch, v.last_epoch FROM evidence AS v ORDER BY v.first_epoch")?;
+    let range =
+        rows.first().map(|row| (row.number("first_epoch"), row.number("last_epoch"))).filter(|range| range.0 > 0);
+    let own = hours
+        .iter()
+        .filter_map(|row| Some((row.micros("first_time")? / 1_000_000, row.micros("last_time")? / 1_000_000)));
     let all = range.into_iter().chain(own).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     Ok(all.unwrap_or((0, 0)))
 }
@@ -155,7 +159,11 @@ fn found(session: &mut Session, subject: Subject<'_>, names: &[String]) -> Resul
 
 /// The account in the subject's name, or of its key.
 fn account(names: &[String], heads: &[Fact]) -> String {
-    let arn = names.iter().map(String::as_str).chain(heads.iter().map(|(_, text)| text.as_str())).find(|text| text.starts_with("arn:"));
+    let arn = names
+        .iter()
+        .map(String::as_str)
+        .chain(heads.iter().map(|(_, text)| text.as_str()))
+        .find(|text| text.starts_with("arn:"));
     arn.and_then(|arn| arn.split(':').nth(4)).unwrap_or_default().to_owned()
 }
 
@@ -167,7 +175,11 @@ fn text(args: &TimelineArgs, session: &mut Session, subject: Subject<'_>, displa
     let hours = Rows(table(session, &library, &of("buckets"), 3_600)?);
     let names = stands_for(session, subject)?;
     if acts.iter().len() == 0 && hours.iter().len() == 0 {
-        note(format!("no event of {} {}: expected an ARN, an id or a name as the logs have it", subject.word, sanitize(subject.name)));
+        note(format!(
+            "no event of {} {}: expected an ARN, an id or a name as the logs have it",
+            subject.word,
+            sanitize(subject.name)
+        ));
         return Ok(());
     }
     let days = Rows(table(session, &library, &of("buckets"), 86_400)?);
@@ -183,7 +195,9 @@ fn text(args: &TimelineArgs, session: &mut Session, subject: Subject<'_>, displa
     for (label, text) in &heads {
         match *label {
             // The name is there to be copied, and an ARN of a key fits 80 columns only without the room of a label.
-            label if label == subject.word => page.whole(Line::default().with(Ink::Faint, label).with(Ink::Strong, &format!(" {text}"))),
+            label if label == subject.word => {
+                page.whole(Line::default().with(Ink::Faint, label).with(Ink::Strong, &format!(" {text}")))
+            }
             "key" | "grantee" => page.labelled(label, Ink::Plain, &shorten(text, page.room()), 1),
             label => page.labelled(label, Ink::Plain, text, 4),
         }
@@ -195,8 +209,16 @@ fn text(args: &TimelineArgs, session: &mut Session, subject: Subject<'_>, displa
         page.labelled("", Ink::Faint, &format!("names without an account belong to {account}"), 1);
     }
     page.blank();
-    let findings = all.iter().enumerate().filter(|(place, _)| places.contains(place)).map(|(place, row)| (place + 1, row));
-    let happened = Happened { kind: subject.kind, account: &account, acts: &acts, hours: &hours, days: &days, findings: findings.collect() };
+    let findings =
+        all.iter().enumerate().filter(|(place, _)| places.contains(place)).map(|(place, row)| (place + 1, row));
+    let happened = Happened {
+        kind: subject.kind,
+        account: &account,
+        acts: &acts,
+        hours: &hours,
+        days: &days,
+        findings: findings.collect(),
+    };
     let hidden = happened.tell(&mut page, args.limit);
     print(page.text())?;
     if hidden > 0 {

@@ -25,8 +25,8 @@ pub fn sparkline(counts: &[u64], is_unicode: bool) -> String {
 
 /// Lengths of a bar's stretch that people know, seconds.
 const STEPS: [i64; 20] = [
-    60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400, 172_800, 345_600, 604_800,
-    1_209_600, 2_419_200, 7_257_600,
+    60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400, 172_800, 345_600,
+    604_800, 1_209_600, 2_419_200, 7_257_600,
 ];
 
 /// The shortest handy stretch, in seconds, with which `seconds` take at most `bars` bars.

@@ -266,7 +266,9 @@ mod tests {
     #[test]
     fn log_text_cannot_steer_the_terminal() {
         assert_eq!(sanitize("a\u{1b}[2Jb\u{202e}c"), "a\\u{1b}[2Jb\\u{202e}c");
-        for c in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}').chain(['\u{200b}', '\u{feff}', '\u{9b}', '\n']) {
+        for c in
+            ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}').chain(['\u{200b}', '\u{feff}', '\u{9b}', '\n'])
+        {
             assert_eq!(sanitize(&c.to_string()), c.escape_unicode().to_string());
         }
         assert_eq!(sanitize("Zoë 東京 ❤"), "Zoë 東京 ❤");
@@ -290,7 +292,8 @@ mod tests {
 
     #[test]
     fn wide_characters_take_two_columns() {
-        let rows = vec![vec![Cell::Text("東京".into()), Cell::Integer(1)], vec![Cell::Text("abcd".into()), Cell::Integer(2)]];
+        let rows =
+            vec![vec![Cell::Text("東京".into()), Cell::Integer(1)], vec![Cell::Text("abcd".into()), Cell::Integer(2)]];
         assert_eq!(table(&["n", "c"], &rows, 0), "n     c\n東京  1\nabcd  2\n");
     }
 
@@ -307,13 +310,17 @@ mod tests {
         ] {
             assert_eq!(shorten(KEY, columns), expected);
         }
-        assert_eq!(shorten("AWSLogs/111122223333/CloudTrail/eu-west-1/x_1015Z_pr1u9.json.gz", 24), "…1/x_1015Z_pr1u9.json.gz");
+        assert_eq!(
+            shorten("AWSLogs/111122223333/CloudTrail/eu-west-1/x_1015Z_pr1u9.json.gz", 24),
+            "…1/x_1015Z_pr1u9.json.gz"
+        );
         assert_eq!(shorten("a sentence about a/b that is long", 12), "a sentence …");
     }
 
     #[test]
     fn sentences_have_short_arns() {
-        let text = format!("arn:aws:iam::111122223333:user/ann used {KEY}, and arn:aws:s3:::bucket/x. (carn:aws:kms:a:b:c)");
+        let text =
+            format!("arn:aws:iam::111122223333:user/ann used {KEY}, and arn:aws:s3:::bucket/x. (carn:aws:kms:a:b:c)");
         assert_eq!(
             brief(&text),
             "…:111122223333:user/ann used …:111122223333:key/1ed6e400…b002, and arn:aws:s3:::bucket/x. (carn:aws:kms:a:b:c)"

@@ -170,8 +170,7 @@ impl Session {
         }
         let has = self.engine.columns(table)?;
         let names = has.into_iter().map(|column| column.name);
-        let wanted: Vec<String> =
-            names.filter(|name| columns.is_empty() || columns.contains(&name.as_str())).collect();
+        let wanted: Vec<String> = names.filter(|name| columns.is_empty() || columns.contains(&name.as_str())).collect();
         self.own(&format!("SELECT {} FROM {table}", wanted.join(", ")))
     }
 

@@ -38,9 +38,14 @@ impl Case {
             key_arn: Some(format!("arn:aws:kms:us-east-1:111122223333:key/{long}")),
             principal: Some(format!("arn:aws:iam::111122223333:role/{long}")),
             first_time: Some(1_600_000_000_000_000),
-            ..Finding::new(&format!("rule-{}", n % 100), Severity::Critical, format!("arn:aws:iam::111122223333:role/{long} did {long}"))
+            ..Finding::new(
+                &format!("rule-{}", n % 100),
+                Severity::Critical,
+                format!("arn:aws:iam::111122223333:role/{long} did {long}"),
+            )
         };
-        let evidence = Evidence { coverage: format!("99 limits, worst: {long}"), integrity: format!("bad: {long} {long}") };
+        let evidence =
+            Evidence { coverage: format!("99 limits, worst: {long}"), integrity: format!("bad: {long} {long}") };
         Case { manifest, findings: (0..10_000).map(finding).collect(), evidence, out: format!("/tmp/{long}/case") }
     }
 
@@ -48,7 +53,16 @@ impl Case {
         let mut findings = self.findings.clone();
         let incidents = keytrail::query::incidents::group(&mut findings);
         let out = Path::new(&self.out);
-        super::text(&Told { out, manifest: &self.manifest, findings: &findings, incidents: &incidents, evidence: &self.evidence }, screen)
+        super::text(
+            &Told {
+                out,
+                manifest: &self.manifest,
+                findings: &findings,
+                incidents: &incidents,
+                evidence: &self.evidence,
+            },
+            screen,
+        )
     }
 }
 
@@ -63,7 +77,7 @@ fn the_screen_fits_and_leaves_a_row_for_the_prompt() {
     for (width, height) in [(80, 24), (200, 50), (120, 36), (80, 100)] {
         let text = case.text(screen(width, height));
         assert!(rows(&text, width) < height, "{width}x{height}:\n{text}");
-        assert!(text.lines().all(|line| columns(line) <= width ), "{text}");
+        assert!(text.lines().all(|line| columns(line) <= width), "{text}");
         assert!(text.contains("10,000 findings in "), "{text}");
         // What is cut says so, and what is left out is counted.
         assert!(text.contains("20 (all in manifest.json): warning 0"), "{text}");
@@ -78,7 +92,13 @@ fn the_screen_fits_and_leaves_a_row_for_the_prompt() {
 #[test]
 fn findings_of_one_rule_and_severity_take_one_line() {
     let mut case = Case::large();
-    case.findings = (0..40).map(|n| Finding { title: "One thing".to_owned(), first_time: Some(n), ..Finding::new("one", Severity::High, String::new()) }).collect();
+    case.findings = (0..40)
+        .map(|n| Finding {
+            title: "One thing".to_owned(),
+            first_time: Some(n),
+            ..Finding::new("one", Severity::High, String::new())
+        })
+        .collect();
     case.findings.push(Finding { title: "Another".to_owned(), ..Finding::new("two", Severity::Low, String::new()) });
     let text = case.text(screen(80, 24));
     let told: Vec<&str> = text.lines().filter(|line| line.contains("One thing") || line.contains("Another")).collect();
@@ -96,7 +116,9 @@ fn a_path_that_is_short_stands_in_the_commands_and_a_long_one_does_not() {
 
 #[test]
 fn durations_have_two_units_at_most() {
-    for (seconds, expected) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3_605, "1 h"), (9_000, "2 h 30 min"), (90_061, "1 d 1 h")] {
+    for (seconds, expected) in
+        [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3_605, "1 h"), (9_000, "2 h 30 min"), (90_061, "1 d 1 h")]
+    {
         assert_eq!(duration(seconds), expected);
     }
 }
@@ -129,7 +151,9 @@ fn ordinary() -> Case {
         finding("kms-rotation-disabled", "Rotation switched off", Severity::Low, 0),
     ];
     let evidence = Evidence {
-        coverage: "3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00:00:00Z and 2025-10-09T06:00:00Z".to_owned(),
+        coverage:
+            "3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00:00:00Z and 2025-10-09T06:00:00Z"
+                .to_owned(),
         integrity: "2 chains, 240 digests, 240 of 240 listed logs present, signatures verified: 240".to_owned(),
     };
     Case { manifest, findings, evidence, out: "case".to_owned() }
@@ -142,7 +166,9 @@ fn check(screen: Screen, expected: &Expect) {
 
 #[test]
 fn an_ordinary_case_on_a_narrow_screen() {
-    check(screen(80, 24), &expect![[r#"
+    check(
+        screen(80, 24),
+        &expect![[r#"
         case       case
         read       356 files (12.27 MiB inflated), 9,715 records
         events     4,468 KMS and 0 adjacent, 0 repeated deliveries
@@ -163,12 +189,15 @@ fn an_ordinary_case_on_a_narrow_screen() {
         next  keytrail findings show 1 --case case
               keytrail incidents --case case
               keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_ordinary_case_on_a_wide_screen_in_color() {
-    check(Screen { color: true, ..screen(200, 50) }, &expect![[r#"
+    check(
+        Screen { color: true, ..screen(200, 50) },
+        &expect![[r#"
         [2mcase[0m       [1mcase[0m
         [2mread[0m       356 files (12.27 MiB inflated), 9,715 records
         [2mevents[0m     4,468 KMS and 0 adjacent, 0 repeated deliveries
@@ -189,7 +218,8 @@ fn an_ordinary_case_on_a_wide_screen_in_color() {
         [2mnext[0m  keytrail findings show 1 --case case
               keytrail incidents --case case
               keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
