@@ -3,6 +3,8 @@
 //! In: the sample logs. Out: the text of each command beside its snapshot in `tests/screens`. `UPDATE_EXPECT=1` rewrites
 //! them; look at each before it is committed. The program runs on pipes: `COLUMNS` and `LINES` give it the size of a screen.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod support;
 
 use expect_test::expect_file;
@@ -11,7 +13,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use support::{Run, command, keytrail};
+use support::corpus::KEY_A;
+use support::sample::{SMALL, lines};
+use support::{Run, command, keytrail, text};
 use tempfile::TempDir;
 
 fn root() -> PathBuf {
@@ -34,8 +38,7 @@ fn on_screen(folder: &Path, arguments: &[&str], (columns, lines): (usize, usize)
     command.current_dir(folder).env("COLUMNS", columns.to_string()).env("LINES", lines.to_string());
     command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm").args(["--color", color]);
     let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{stderr}");
     (stdout, stderr)
 }
@@ -122,7 +125,7 @@ fn pipes_have_no_colors_and_poor_terminals_no_blocks() {
 fn rows(arguments: &[&str]) -> Vec<(i64, String)> {
     let case = CASE.0.join("case");
     let run: Run = keytrail(&[arguments, &["--case", case.to_str().unwrap(), "--format", "ndjson"]].concat()).code(0);
-    run.rows().iter().map(|row| (row["number"].as_i64().unwrap(), support::text(row, "rule"))).collect()
+    run.rows().iter().map(|row| (row["number"].as_i64().unwrap(), text(row, "rule"))).collect()
 }
 
 /// A finding's number is its place in `findings.ndjson`, whatever is filtered out.
@@ -217,6 +220,30 @@ fn findings_are_written_in_every_form() {
     assert_eq!(support::cell(&rows[0], "number"), "1");
     let csv = keytrail(&["findings", "--case", case.to_str().unwrap(), "--format", "csv"]).code(0).text();
     assert!(csv.starts_with("number,rule,title,severity,") && csv.lines().count() == 79, "{csv}");
+}
+
+/// A caller whose name clears the screen and turns text round, and an alias that renames the window.
+#[test]
+fn hostile_names_are_shown_as_escapes() {
+    let case = &SMALL[2];
+    let all = lines(case, "findings.ndjson");
+    let own = all.iter().position(|row| text(row, "principal").starts_with("=HYPERLINK")).unwrap();
+    let name = text(all.get(own).unwrap(), "principal");
+    let number = (own + 1).to_string();
+    for (arguments, wants_alias) in [
+        (vec!["findings"], false),
+        (vec!["findings", "show", &number, "--all"], false),
+        (vec!["findings", "show", &number], false),
+        (vec!["timeline", "--key", KEY_A], true),
+        (vec!["timeline", "--principal", &name], true),
+    ] {
+        let run = keytrail(&[arguments.as_slice(), &["--case", case.to_str().unwrap()]].concat()).code(0);
+        let shown = String::from_utf8(run.stdout.clone()).unwrap();
+        let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(steers), "{}", run.report());
+        assert!(shown.contains("\\u{1b}[2J\\u{202e}gpj"), "the name is not shown\n{}", run.report());
+        assert!(!wants_alias || shown.contains("alias/pay\\u{1b}]0;x\\u{7}"), "no alias\n{}", run.report());
+    }
 }
 
 /// Manual pages and completions are files that other tools read: every command has one.

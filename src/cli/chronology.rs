@@ -133,6 +133,9 @@ impl Counted<'_> {
     }
 
     fn sentence(&self) -> String {
+        if self.names.len() > 1 {
+            return format!("{} of {}{}", plural(self.calls, "call"), self.names.join(", "), self.round);
+        }
         let times = if self.calls > 1 { format!(" x {}", count(self.calls)) } else { String::new() };
         let how = match self.row.text("series") {
             "denied" => " refused",
@@ -176,7 +179,9 @@ impl Happened<'_> {
         };
         // `role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling`: what lies between tells nothing.
         match (short.split_once('/'), short.rsplit_once('/')) {
-            (Some((kind, rest)), Some((_, last))) if rest.len() > last.len() && short.len() > LONG_NAME => {
+            (Some((kind, rest)), Some((_, last)))
+                if rest.len() > last.len() && short.len() > LONG_NAME && name.starts_with("arn:") =>
+            {
                 format!("{kind}/…/{last}")
             }
             _ => short.to_owned(),

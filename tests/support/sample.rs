@@ -19,7 +19,7 @@ pub(crate) fn root() -> PathBuf {
 /// A case of the sample logs, made once per run of the tests.
 #[track_caller]
 pub(crate) fn sample(name: &str, options: &[&str]) -> PathBuf {
-    let case = Path::new(env!("CARGO_TARGET_TMPDIR")).join("review_compare").join(name);
+    let case = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME")).join(name);
     fs::create_dir_all(case.parent().unwrap()).unwrap();
     analyze(&root().join("sample-logs"), &case, &[&["--force", "--quiet"], options].concat()).code(0);
     case
@@ -54,7 +54,7 @@ const HOSTILE: &str = "{\"type\":\"IAMUser\",\"principalId\":\"AIDAEVIL\",\"arn\
 /// Three cases of evidence that grows: a quiet call; a deletion; and the same deletion once more, beside what the hostile
 /// caller did.
 pub(crate) static SMALL: LazyLock<[PathBuf; 3]> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("review_compare/small");
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME")).join("small");
     if root.exists() {
         fs::remove_dir_all(&root).unwrap();
     }
