@@ -14,8 +14,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use support::corpus::KEY_A;
-use support::sample::{SMALL, lines};
-use support::{Run, command, keytrail, text};
+use support::pack::trail;
+use support::sample::{hostile_calls, lines};
+use support::{Run, analyze, command, keytrail, put, text};
 use tempfile::TempDir;
 
 fn root() -> PathBuf {
@@ -225,8 +226,11 @@ fn findings_are_written_in_every_form() {
 /// A caller whose name clears the screen and turns text round, and an alias that renames the window.
 #[test]
 fn hostile_names_are_shown_as_escapes() {
-    let case = &SMALL[2];
-    let all = lines(case, "findings.ndjson");
+    let folder = TempDir::new().unwrap();
+    let (logs, case) = (folder.path().join("hostile.json"), folder.path().join("case"));
+    put(&logs, trail(&hostile_calls().map(|call| call.text())));
+    analyze(&logs, &case, &["--quiet"]).code(0);
+    let all = lines(&case, "findings.ndjson");
     let own = all.iter().position(|row| text(row, "principal").starts_with("=HYPERLINK")).unwrap();
     let name = text(all.get(own).unwrap(), "principal");
     let number = (own + 1).to_string();
