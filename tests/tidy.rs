@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Outside crates and the modules that may name them.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 25] = [
     ("flate2", &["read"]),
     ("libdeflater", &["read"]),
     ("zstd", &["read"]),
@@ -32,7 +32,11 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("md5", &["integrity"]),
     ("base64", &["integrity"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("indicatif", &["cli"]),
+    ("terminal_size", &["cli"]),
+    ("unicode_width", &["output"]),
     ("anyhow", &["cli"]),
 ];
 

@@ -87,7 +87,7 @@ fn append(builder: &mut dyn ArrayBuilder, kind: Kind, cell: Option<&Cell<'_>>) {
 /// A Parquet file that rows of cells are written to, one by one.
 pub struct CellTable {
     path: PathBuf,
-    columns: &'static [Column],
+    columns: Vec<Column>,
     schema: Arc<arrow_schema::Schema>,
     encoder: Encoder,
     file: TableFile,
@@ -100,12 +100,12 @@ impl CellTable {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn create(path: &Path, columns: &'static [Column]) -> Result<CellTable> {
+    pub fn create(path: &Path, columns: &[Column]) -> Result<CellTable> {
         let schema = arrow_schema(columns);
         let encoder = Encoder::new(schema.clone())?;
         let file = TableFile::create(path, &schema)?;
         let builders = new_builders(&schema);
-        Ok(CellTable { path: path.to_owned(), columns, schema, encoder, file, builders, waiting: 0 })
+        Ok(CellTable { path: path.to_owned(), columns: columns.to_vec(), schema, encoder, file, builders, waiting: 0 })
     }
 
     /// Appends a row.
@@ -113,7 +113,7 @@ impl CellTable {
     /// # Errors
     /// When the file cannot be written.
     pub fn push(&mut self, row: &[Cell<'_>]) -> Result<()> {
-        for (i, (builder, column)) in self.builders.iter_mut().zip(self.columns).enumerate() {
+        for (i, (builder, column)) in self.builders.iter_mut().zip(&self.columns).enumerate() {
             append(builder.as_mut(), column.kind, row.get(i));
         }
         self.waiting += 1;
@@ -163,7 +163,7 @@ fn new_builders(schema: &arrow_schema::Schema) -> Vec<Box<dyn ArrayBuilder>> {
 /// When the file cannot be written.
 pub fn write_parquet<'c>(
     path: &Path,
-    columns: &'static [Column],
+    columns: &[Column],
     rows: impl IntoIterator<Item = Vec<Cell<'c>>>,
 ) -> Result<()> {
     let mut table = CellTable::create(path, columns)?;

@@ -7,7 +7,7 @@
 use super::args::{AnalyzeArgs, Format};
 use super::config::{self, Display};
 use super::progress::Progress;
-use super::{Exit, library, note, summary, validation};
+use super::{Exit, library, note, screen, summary, validation};
 use anyhow::{Result, bail};
 use keytrail::case::build::{Built, build};
 use keytrail::case::cells::TextForm;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     scope::write(&folder.path(""), extended, &scope)?;
     progress.stage("views and rules");
     let homes = home_accounts(args, &manifest, &built);
-    let analysis = queries.analyze(&folder, &args.out, &homes, &built, &forms)?;
+    let analysis = queries.analyze(&folder, &homes, &built, &forms)?;
     progress.finish();
 
     manifest.tool = "keytrail".to_owned();
@@ -98,12 +98,18 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.write(&folder.path(""))?;
     folder.commit()?;
     if !display.quiet {
-        note(problems.text());
-        note(summary::case(&args.out, &manifest, built.validated.as_ref(), &analysis.incidents, display));
-        if let Some(line) = &analysis.coverage {
-            note(line);
+        if problems.any() {
+            note(problems.text());
         }
         note(format!("manifest.json has SHA-256 {}: write it down, it protects the rest", manifest_hash(&args.out)?));
+        let told = screen::Told {
+            out: &args.out,
+            manifest: &manifest,
+            findings: &analysis.findings,
+            incidents: &analysis.incidents,
+            evidence: &analysis.evidence,
+        };
+        note(screen::text(&told, display.stderr).trim_end());
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any() || !analysis.failed.is_empty()) {

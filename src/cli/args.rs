@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nThe network is never used."
+    after_help = "Exit codes: 0 done; 1 could not run; 2 done, but some input was not understood, or a query could not run (listed and counted);\n3 --fail-on was met, or verify found tampering.\n\nOn a pipe, screens have 80 columns and 24 rows; COLUMNS and LINES ask for another size.\n\nThe network is never used.\n\nExamples:\n  keytrail analyze ./AWSLogs --out case\n  keytrail findings --case case --severity high\n  keytrail findings show 1 --case case\n  keytrail timeline --case case --key alias/payroll"
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -46,6 +46,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keytrail query --case case kms-decrypt-burst\n  keytrail query --case case my.sql --set min_count=10 --format csv\n  echo 'SELECT e.event_name, CAST(COUNT(*) AS BIGINT) AS n FROM events AS e GROUP BY e.event_name ORDER BY n DESC, e.event_name' | keytrail query --case case -"
     )]
     Query(Box<QueryArgs>),
+    /// List what the rules found, numbered; `show N` explains one finding with its events.
+    #[command(
+        subcommand_negates_reqs = true,
+        after_help = "Examples:\n  keytrail findings --case case\n  keytrail findings --case case --severity high --rule 'kms-grant-*'\n  keytrail findings --case case --key alias/payroll --since 2024-05-01 --format csv > findings.csv\n  keytrail findings show 3 --case case"
+    )]
+    Findings(Box<FindingsArgs>),
     /// Tell what the findings of a case add up to: incidents, each as a story.
     #[command(after_help = "Examples:\n  keytrail incidents --case case\n  keytrail incidents --case case 1")]
     Incidents(IncidentsArgs),
@@ -78,14 +84,16 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  keytrail schema\n  keytrail schema --format duckdb")]
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  keytrail completions bash > /etc/bash_completion.d/keytrail")]
+    #[command(
+        after_help = "Examples:\n  keytrail completions bash > /etc/bash_completion.d/keytrail\n  keytrail completions zsh > ~/.zfunc/_keytrail\n  keytrail completions fish > ~/.config/fish/completions/keytrail.fish"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    #[command(after_help = "Example:\n  keytrail man | man -l -")]
-    Man,
+    /// Print the manual pages, or write one file per command.
+    #[command(after_help = "Examples:\n  keytrail man | man -l -\n  keytrail man --out /usr/local/share/man/man1")]
+    Man(ManArgs),
 }
 
 /// Which records are wanted.
@@ -145,7 +153,7 @@ pub(crate) struct DisplayArgs {
 /// When colors are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// When stdout is a terminal and `NO_COLOR` is not set.
+    /// On a terminal that is not dumb, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,
@@ -356,7 +364,7 @@ pub(crate) struct TimelineArgs {
     /// The form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub(crate) format: Format,
-    /// Events shown at most in a table; 0 for all.
+    /// Entries of the chronology shown at most; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) limit: usize,
     /// Resources.
@@ -408,6 +416,77 @@ pub(crate) struct QueryArgs {
     /// Worker threads; default: one per processor.
     #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
     pub(crate) jobs: Option<usize>,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// `keytrail findings`.
+#[derive(Debug, Args)]
+pub(crate) struct FindingsArgs {
+    /// What to do; default: list.
+    #[command(subcommand)]
+    pub(crate) command: Option<FindingsCommand>,
+    /// The case.
+    #[arg(long, value_name = "CASE", required = true)]
+    pub(crate) case: Option<PathBuf>,
+    /// Only findings of at least this severity.
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub(crate) severity: Option<SeverityArg>,
+    /// Only findings of these rules (glob, repeatable).
+    #[arg(long = "rule", value_name = "GLOB")]
+    pub(crate) rules: Vec<String>,
+    /// Only findings about these keys, or with an event about them: ARN, id, alias or mrk- id (glob, repeatable).
+    #[arg(long = "key", value_name = "GLOB")]
+    pub(crate) keys: Vec<String>,
+    /// Only findings about these principals, or with an event of theirs: ARN, name, id, session or access key (glob, repeatable).
+    #[arg(long = "principal", value_name = "GLOB")]
+    pub(crate) principals: Vec<String>,
+    /// Only findings that reach to this time or beyond (RFC 3339 or a date, UTC).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only findings that begin up to this time (RFC 3339, or a date for its whole day, UTC).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// The form of the output.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Write to this file instead of stdout (required for Parquet).
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// What to do with the findings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FindingsCommand {
+    /// Explain one finding: what, who, when, why the rule looks for it, and its events.
+    #[command(
+        after_help = "Examples:\n  keytrail findings show 3 --case case\n  keytrail findings show 3 --case case --all | less"
+    )]
+    Show(FindingShowArgs),
+}
+
+/// `keytrail findings show`.
+#[derive(Debug, Args)]
+pub(crate) struct FindingShowArgs {
+    /// The number of the finding, as the list has it.
+    #[arg(value_name = "N")]
+    pub(crate) number: usize,
+    /// The case.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: Option<PathBuf>,
+    /// Everything, also what does not fit the screen.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// A folder of query files that are added to the library, for what a rule of your own says (repeatable).
+    #[arg(long = "queries", value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
     /// Display.
     #[command(flatten)]
     pub(crate) display: DisplayArgs,
@@ -570,13 +649,22 @@ pub(crate) struct QueriesArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueriesCommand {
     /// List the queries with severity and ATT&CK techniques.
+    #[command(
+        after_help = "Examples:\n  keytrail queries list\n  keytrail queries list --queries ./my-queries --format csv"
+    )]
     List,
     /// Explain one query and print its SQL.
+    #[command(
+        after_help = "Examples:\n  keytrail queries show kms-policy-public\n  keytrail queries show house-rule --queries ./my-queries"
+    )]
     Show {
         /// The query's id.
         id: String,
     },
     /// Validate and test a folder of query files; default: the built-in library.
+    #[command(
+        after_help = "Examples:\n  keytrail queries check\n  keytrail queries check ./my-queries --only house-rule --keep /tmp/house-rule"
+    )]
     Check {
         /// The folder.
         folder: Option<PathBuf>,
@@ -587,6 +675,14 @@ pub(crate) enum QueriesCommand {
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
+}
+
+/// `keytrail man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write one page per command into this folder, which is made if need be.
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `keytrail schema`.

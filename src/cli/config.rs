@@ -73,6 +73,57 @@ pub(crate) fn scope(args: &FilterArgs, filter: &RecordFilter, found: &Discovery)
     }
 }
 
+/// Where text is shown to a person.
+///
+/// On a pipe or in a file a screen is 80 columns by 24 rows without colors, so that the same command gives the same text
+/// anywhere; the environment variables `COLUMNS` and `LINES`, which shells do not export, ask for another size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    /// Columns.
+    pub(crate) width: usize,
+    /// Rows.
+    pub(crate) height: usize,
+    /// Colors may be used.
+    pub(crate) color: bool,
+    /// More than ASCII can be shown.
+    pub(crate) is_unicode: bool,
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.trim().parse().ok().filter(|number| *number > 0)
+}
+
+/// True when the locale writes UTF-8 and the terminal is no dumb one. Windows consoles do.
+fn is_unicode() -> bool {
+    let text = |name| std::env::var(name).unwrap_or_default();
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().map(text).find(|value| !value.is_empty());
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    text("TERM") != "dumb" && (cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8"))
+}
+
+impl Screen {
+    fn new(is_terminal: bool, size: Option<(terminal_size::Width, terminal_size::Height)>, color: Color) -> Screen {
+        let has_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
+        let (width, height) = match size.filter(|_| is_terminal) {
+            Some((width, height)) => (usize::from(width.0), usize::from(height.0)),
+            None => (number("COLUMNS").unwrap_or(80), number("LINES").unwrap_or(24)),
+        };
+        Screen {
+            // Below these nothing sensible can be laid out; a real terminal that small wraps the lines.
+            width: width.max(40),
+            height: height.max(10),
+            color: match color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => is_terminal && has_color,
+            },
+            is_unicode: is_unicode(),
+        }
+    }
+}
+
 /// How stdout and stderr are used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Display {
@@ -82,28 +133,27 @@ pub(crate) struct Display {
     pub(crate) progress: bool,
     /// Colors on stdout.
     pub(crate) color: bool,
-    /// Columns of the terminal; 0 when stdout is none.
+    /// Columns that tables on stdout may have; 0 for any, as on a pipe.
     pub(crate) width: usize,
+    /// Where results are shown.
+    pub(crate) stdout: Screen,
+    /// Where everything else is shown.
+    pub(crate) stderr: Screen,
 }
 
 impl Display {
     /// From arguments and the terminals at hand.
     pub(crate) fn new(args: &DisplayArgs) -> Display {
-        let is_terminal = std::io::stdout().is_terminal();
-        let wants_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let (out, err) = (std::io::stdout(), std::io::stderr());
+        let stdout = Screen::new(out.is_terminal(), terminal_size::terminal_size_of(&out), args.color);
+        let stderr = Screen::new(err.is_terminal(), terminal_size::terminal_size_of(&err), args.color);
         Display {
             quiet: args.quiet,
-            progress: !args.quiet && !args.no_progress && std::io::stderr().is_terminal(),
-            color: match args.color {
-                Color::Always => true,
-                Color::Never => false,
-                Color::Auto => is_terminal && wants_color,
-            },
-            width: if is_terminal {
-                terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
-            } else {
-                0
-            },
+            progress: !args.quiet && !args.no_progress && err.is_terminal(),
+            color: stdout.color,
+            width: if out.is_terminal() || number("COLUMNS").is_some() { stdout.width } else { 0 },
+            stdout,
+            stderr,
         }
     }
 }

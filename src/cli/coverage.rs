@@ -269,27 +269,6 @@ fn show(args: &CoverageArgs, session: &mut Session, display: Display) -> Result<
     print(format!("{}\nCoverage\n{}{legend}\n", limits(&told, width, display.color), places(&found, width)))
 }
 
-/// What `analyze` says of coverage at its end: one line, and nothing when the views are not there.
-pub(crate) fn closing_line(session: &mut Session, case: &Path) -> Option<String> {
-    let query = rows_of(session, CoverageRows::Limits).ok()?;
-    let told = session.table(&query).ok()?;
-    let query = rows_of(session, CoverageRows::Places).ok()?;
-    let found = session.table(&query).ok()?;
-    let gaps: u64 = rows(&found).filter_map(|row| row.number("gap_count")).sum();
-    let range = rows(&told).find(|row| row.text("kind") == "head_tail");
-    let range = range.map(|row| format!("{} to {} UTC, ", row.minute("first_time"), row.minute("last_time")));
-    let worst = rows(&told).next().map(|row| format!(" (worst: {})", row.text("severity")));
-    let plural = |number: u64, noun: &str| format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" });
-    Some(format!(
-        "coverage: {}{}, {}{}: keytrail coverage --case {}",
-        range.unwrap_or_default(),
-        plural(gaps, "gap"),
-        plural(told.rows.len() as u64, "limit"),
-        worst.unwrap_or_default(),
-        case.display()
-    ))
-}
-
 /// Builds the views of the command in a case that has none.
 fn build_views(session: &mut Session, case: &Path) -> Result<()> {
     let library = load(&[])?;

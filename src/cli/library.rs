@@ -4,7 +4,7 @@
 //! at once.
 
 use super::args::{LibraryArgs, SeverityArg};
-use super::coverage;
+use super::evidence::Evidence;
 use anyhow::{Context, Result, anyhow};
 use keytrail::case::build::Built;
 use keytrail::case::cells::{TextForm, export, write_parquet};
@@ -71,8 +71,10 @@ pub(crate) struct Analysis {
     pub(crate) failed: Vec<String>,
     /// What the events table holds.
     pub(crate) events: EventsSeen,
-    /// What the evidence covers, in one line; `None` when the views could not be built.
-    pub(crate) coverage: Option<String>,
+    /// The findings, worst first: the first is number 1.
+    pub(crate) findings: Vec<Finding>,
+    /// How far the evidence reaches and holds.
+    pub(crate) evidence: Evidence,
 }
 
 impl Loaded {
@@ -86,11 +88,10 @@ impl Loaded {
         Ok(Loaded { library, overrides })
     }
 
-    /// Runs views and rules over the tables in `folder`, which is going to be the case `target`, and writes what they give.
+    /// Runs views and rules over the tables in `folder` and writes what they give.
     pub(crate) fn analyze(
         &self,
         folder: &NewFolder,
-        target: &Path,
         homes: &[String],
         built: &Built,
         formats: &[TextForm],
@@ -139,7 +140,8 @@ impl Loaded {
             worst: findings.iter().map(|finding| finding.severity).max(),
             incidents,
             events: events_seen(&mut session, rows)?,
-            coverage: coverage::closing_line(&mut session, target),
+            evidence: Evidence::of(&mut session)?,
+            findings,
             failed: failed.iter().map(ToString::to_string).collect(),
         })
     }

@@ -24,10 +24,20 @@ mod manifest;
 mod queries;
 mod schema;
 mod summary;
+mod paint;
+mod rows;
+mod evidence;
+mod screen;
+mod subject;
+mod facts;
+mod chronology;
+mod manual;
+mod findings;
+mod finding;
 
 use anyhow::Result;
 use args::{Cli, Command};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -97,6 +107,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Timeline(args) => timeline::run(args),
         Command::Query(args) => query::run(args),
+        Command::Findings(args) => findings::run(args),
         Command::Incidents(args) => incidents::run(args),
         Command::Review(args) => review::run(args),
         Command::Coverage(args) => coverage::run(args),
@@ -104,8 +115,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Manifest(args) => manifest::run(args),
         Command::Queries(args) => queries::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::Completions { shell } => completions(*shell),
-        Command::Man => man(),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man(args) => manual::man(args),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -125,31 +136,13 @@ fn sql_jobs(command: &Command) -> Option<usize> {
         | Command::Manifest(_)
         | Command::Schema(_)
         | Command::Completions { .. }
-        | Command::Man => return None,
+        | Command::Man(_) => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
         Command::Coverage(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
         Command::Review(args) => args.jobs,
-        Command::Queries(_) | Command::Incidents(_) | Command::Compare(_) => None,
+        Command::Queries(_) | Command::Findings(_) | Command::Incidents(_) | Command::Compare(_) => None,
     };
     Some(config::jobs(jobs))
-}
-
-fn completions(shell: clap_complete::Shell) -> Result<Exit> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "keytrail", &mut text);
-    print(text)?;
-    Ok(Exit::Done)
-}
-
-fn man() -> Result<Exit> {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut text)?;
-    for command in Cli::command().get_subcommands() {
-        let title = format!("keytrail-{}", command.get_name());
-        clap_mangen::Man::new(command.clone()).title(title).render(&mut text)?;
-    }
-    print(text)?;
-    Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@
 
 pub mod csv;
 pub mod ndjson;
+pub mod sparkline;
 pub mod terminal;
 
 use crate::schema::{Event, for_each_event_column};

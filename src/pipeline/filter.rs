@@ -5,7 +5,8 @@
 
 use crate::error::{Error, Result};
 use crate::schema::Event;
-use globset::{Glob, GlobSet, GlobSetBuilder};
+pub use globset::GlobSet;
+use globset::{Glob, GlobSetBuilder};
 
 /// A filter on records. Empty parts let everything pass.
 #[derive(Debug, Default, Clone)]

@@ -156,6 +156,35 @@ impl Session {
         Ok(())
     }
 
+    /// True when the case has the table `name`.
+    pub fn has_table(&self, name: &str) -> bool {
+        self.sources.contains_key(name)
+    }
+
+    /// Rows of a table in the order of its file, with those of `columns` that it has, or with all when none are named.
+    ///
+    /// # Errors
+    /// When there is no such table, or it cannot be read.
+    pub fn rows_of(&mut self, table: &str, columns: &[&str]) -> Result<Table> {
+        if !self.has_table(table) {
+            return Err(Error::Usage(format!("{table}: the case has no such table; analyze the evidence again")));
+        }
+        let has = self.engine.columns(table)?;
+        let names = has.into_iter().map(|column| column.name);
+        let wanted: Vec<String> = names.filter(|name| columns.is_empty() || columns.contains(&name.as_str())).collect();
+        self.own(&format!("SELECT {} FROM {table}", wanted.join(", ")))
+    }
+
+    /// Gives statements a table of one text column, such as the events a finding names.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn give_texts(&mut self, table: &str, column: &str, texts: &[String]) -> Result<()> {
+        self.engine.register_rows(table, &Table::of_texts(column, texts))?;
+        self.add_table(table, TableSource::Select(format!("SELECT CAST(NULL AS STRING) AS {column} WHERE FALSE")));
+        Ok(())
+    }
+
     /// The one-row table `evidence`, and `home_accounts`.
     fn implied_tables(&mut self) -> Result<()> {
         let evidence = "SELECT MIN(event_epoch) AS first_epoch, MAX(event_epoch) AS last_epoch, MIN(event_time) AS first_time, \

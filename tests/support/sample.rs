@@ -51,6 +51,22 @@ pub(crate) fn list(row: &Json, column: &str) -> Vec<String> {
 const HOSTILE: &str = "{\"type\":\"IAMUser\",\"principalId\":\"AIDAEVIL\",\"arn\":\"=HYPERLINK(\\\"http://192.0.2.1\\\")\\u001b[2J\\u202egpj\",\
                        \"accountId\":\"111122223333\",\"accessKeyId\":\"AKIAEVIL\",\"userName\":\"evil\"}";
 
+fn doomed(call: Call, key: &'static str, time: &str) -> Call {
+    let request = format!("{{\"keyId\":\"{key}\",\"pendingWindowInDays\":7}}");
+    call.named("ScheduleKeyDeletion").at(time).writes().on(&[key]).asks(&request)
+}
+
+/// What the hostile caller did: use, an alias, and a deletion that rules find.
+pub(crate) fn hostile_calls() -> [Call; 3] {
+    let alias = format!("{{\"aliasName\":\"alias/pay\\u001b]0;x\\u0007\",\"targetKeyId\":\"{KEY_A}\"}}");
+    let hostile = |n: u32| decrypt(n).by(HOSTILE);
+    [
+        hostile(5).at("2024-05-03T12:00:00Z"),
+        hostile(6).named("CreateAlias").at("2024-05-03T12:01:00Z").writes().asks(&alias),
+        doomed(hostile(7), KEY_A, "2024-05-03T12:02:00Z"),
+    ]
+}
+
 /// Three cases of evidence that grows: a quiet call; a deletion; and the same deletion once more, beside what the hostile
 /// caller did.
 pub(crate) static SMALL: LazyLock<[PathBuf; 3]> = LazyLock::new(|| {
@@ -64,24 +80,19 @@ pub(crate) static SMALL: LazyLock<[PathBuf; 3]> = LazyLock::new(|| {
         analyze(&root.join("in"), &root.join(name), &["--quiet"]).code(0);
         root.join(name)
     };
-    let doomed = |call: Call, key: &'static str, time: &str| {
-        let request = format!("{{\"keyId\":\"{key}\",\"pendingWindowInDays\":7}}");
-        call.named("ScheduleKeyDeletion").at(time).writes().on(&[key]).asks(&request)
-    };
-    let alias = format!("{{\"aliasName\":\"alias/pay\\u001b]0;x\\u0007\",\"targetKeyId\":\"{KEY_A}\"}}");
-    let hostile = |n: u32| decrypt(n).by(HOSTILE);
     [
         grown("quiet", &[decrypt(1).at("2024-05-01T09:00:00Z")]),
         grown("once", &[doomed(decrypt(2), KEY_B, "2024-05-01T10:00:00Z")]),
         grown(
             "twice",
             &[
-                decrypt(3).named("CancelKeyDeletion").at("2024-05-01T11:00:00Z").writes().on(&[KEY_B]),
-                doomed(decrypt(4), KEY_B, "2024-05-03T10:00:00Z"),
-                hostile(5).at("2024-05-03T12:00:00Z"),
-                hostile(6).named("CreateAlias").at("2024-05-03T12:01:00Z").writes().asks(&alias),
-                doomed(hostile(7), KEY_A, "2024-05-03T12:02:00Z"),
-            ],
+                &[
+                    decrypt(3).named("CancelKeyDeletion").at("2024-05-01T11:00:00Z").writes().on(&[KEY_B]),
+                    doomed(decrypt(4), KEY_B, "2024-05-03T10:00:00Z"),
+                ],
+                &hostile_calls()[..],
+            ]
+            .concat(),
         ),
     ]
 });
