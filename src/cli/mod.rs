@@ -126,7 +126,11 @@ pub(crate) fn run() -> ExitCode {
 /// The threads of a command that runs SQL; `None` for the others.
 fn sql_jobs(command: &Command) -> Option<usize> {
     let jobs = match command {
-        Command::Extract(_) | Command::Verify(_) | Command::Schema(_) | Command::Completions { .. } | Command::Man(_) => return None,
+        Command::Extract(_)
+        | Command::Verify(_)
+        | Command::Schema(_)
+        | Command::Completions { .. }
+        | Command::Man(_) => return None,
         Command::Analyze(args) => args.resources.jobs,
         Command::Timeline(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
