@@ -16,7 +16,7 @@ use keytrail::case::existing::row_count;
 use keytrail::case::folder::{Existing, NewFolder, check_target, is_case};
 use keytrail::case::manifest::{Manifest, Run};
 use keytrail::case::scope;
-use keytrail::case::validate::Validation;
+use keytrail::case::validate::{Validated, Validation};
 use keytrail::discover::{Filters, discover};
 use std::collections::BTreeSet;
 
@@ -107,7 +107,8 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
             manifest: &manifest,
             findings: &analysis.findings,
             incidents: &analysis.incidents,
-            evidence: &analysis.evidence,
+            coverage: &analysis.coverage,
+            tampering: &built.validated.as_ref().map(tampering).unwrap_or_default(),
         };
         note(screen::text(&told, display.stderr).trim_end());
     }
@@ -117,6 +118,12 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         (false, true) => Exit::InputProblems,
         (false, false) => Exit::Done,
     })
+}
+
+/// What shows that something is not as CloudTrail delivered it, the worst first.
+fn tampering(validated: &Validated) -> Vec<String> {
+    let shown = validated.worst.iter().filter(|finding| finding.is_tampering);
+    shown.map(|finding| format!("{} {}: {}", finding.severity.as_str(), finding.code, finding.summary)).collect()
 }
 
 /// What digests are checked with; `None` with `--no-verify`.

@@ -4,7 +4,7 @@
 //! at once.
 
 use super::args::{LibraryArgs, SeverityArg};
-use super::evidence::Evidence;
+use super::evidence;
 use anyhow::{Context, Result, anyhow};
 use keytrail::case::build::Built;
 use keytrail::case::cells::{TextForm, export, write_parquet};
@@ -73,8 +73,8 @@ pub(crate) struct Analysis {
     pub(crate) events: EventsSeen,
     /// The findings, worst first: the first is number 1.
     pub(crate) findings: Vec<Finding>,
-    /// How far the evidence reaches and holds.
-    pub(crate) evidence: Evidence,
+    /// How far the evidence reaches, in one line.
+    pub(crate) coverage: String,
 }
 
 impl Loaded {
@@ -140,7 +140,7 @@ impl Loaded {
             worst: findings.iter().map(|finding| finding.severity).max(),
             incidents,
             events: events_seen(&mut session, rows)?,
-            evidence: Evidence::of(&mut session)?,
+            coverage: evidence::coverage(&mut session)?,
             findings,
             failed: failed.iter().map(ToString::to_string).collect(),
         })

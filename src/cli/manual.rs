@@ -126,7 +126,7 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let (_, examples) =
                 help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} --help has no examples"));
-            for line in examples.lines() {
+            for line in examples.split("\n\n").next().unwrap().lines() {
                 assert!(line.starts_with("  "), "{name}: {line}");
                 let words = words(line);
                 let own: Vec<&[String]> = words

@@ -6,7 +6,7 @@
 //! one rule would hide the other thirty-nine.
 
 use super::config::Screen;
-use super::evidence::Evidence;
+use super::evidence;
 use super::paint::{Ink, Line, Page, shell_path, shell_word};
 use super::subject::key_word;
 use super::summary::{count, plural};
@@ -29,8 +29,10 @@ pub(crate) struct Told<'a> {
     pub(crate) findings: &'a [Finding],
     /// The incidents, worst first.
     pub(crate) incidents: &'a [Incident],
-    /// Coverage and integrity.
-    pub(crate) evidence: &'a Evidence,
+    /// The coverage line.
+    pub(crate) coverage: &'a str,
+    /// What shows that something is not as it was delivered, the worst first.
+    pub(crate) tampering: &'a [String],
 }
 
 /// Findings of one rule and severity.
@@ -88,13 +90,14 @@ fn read(manifest: &Manifest) -> String {
         indicatif::BinaryBytes(inputs.inflated_bytes),
         plural(events.records, "record"),
     );
-    let mut also = |number: u64, what: &str| {
-        if number > 0 {
-            text.push_str(&format!(", {} {what}", plural(number, "file")));
-        }
-    };
-    also(inputs.already_known, "already in the case");
-    also(inputs.left_out.values().sum(), "set apart");
+    if inputs.already_known > 0 {
+        text.push_str(&format!(", {} already in the case", plural(inputs.already_known, "file")));
+    }
+    if !inputs.left_out.is_empty() {
+        let apart: Vec<String> =
+            inputs.left_out.iter().map(|(reason, files)| format!("{} {reason}", count(*files))).collect();
+        text.push_str(&format!(", set apart: {}", apart.join(", ")));
+    }
     text
 }
 
@@ -204,9 +207,13 @@ fn commands(told: &Told<'_>, case: &str) -> Vec<String> {
     commands
 }
 
-/// Rows that a text gets on a screen: one where rows are scarce.
+/// Rows, or texts, that there is room for on a screen, of `plenty`: one where rows are scarce.
 fn share(screen: Screen, plenty: usize) -> usize {
-    if screen.height >= 36 { plenty } else { 1 }
+    match screen.height {
+        ..36 => 1,
+        36..50 => plenty.min(2),
+        _ => plenty,
+    }
 }
 
 /// What stands over the findings.
@@ -219,8 +226,11 @@ fn top(told: &Told<'_>, page: &mut Page) {
     page.labelled("events", Ink::Plain, &events(manifest), 1);
     page.labelled("time", Ink::Plain, &range(manifest), 1);
     page.labelled("accounts", Ink::Plain, &accounts(&manifest.home_accounts, page.room()), 1);
-    page.labelled("coverage", Ink::Plain, &told.evidence.coverage, share(screen, 3));
-    page.labelled("integrity", Ink::Plain, &told.evidence.integrity, share(screen, 3));
+    page.labelled("coverage", Ink::Plain, told.coverage, share(screen, 3));
+    page.labelled("integrity", Ink::Plain, &evidence::integrity(manifest), share(screen, 3));
+    for problem in told.tampering.iter().take(share(screen, 5)) {
+        page.labelled("", Ink::Severity(Severity::Critical), problem, share(screen, 2));
+    }
     let warnings = &manifest.warnings;
     let shown = share(screen, 5);
     for (i, warning) in warnings.iter().take(shown).enumerate() {

@@ -139,23 +139,24 @@ pub(crate) fn severity_text(severity: Severity, color: bool) -> String {
     painted(Ink::Severity(severity), &format!("{:8}", severity.as_str()), color)
 }
 
-/// What digests say, in one line.
+/// What digests say, in one line; numbers of what did not happen are left out.
 pub(crate) fn integrity(counts: &IntegrityCounts) -> String {
-    let mut text = format!(
-        "integrity: {}; logs: {} verified, {} consistent, {} unverifiable, {} failed, {} missing; digests: {} verified, {} \
-         consistent, {} failed",
-        plural(counts.chains, "chain"),
-        count(counts.logs_verified),
-        count(counts.logs_consistent),
-        count(counts.logs_unverifiable),
-        count(counts.logs_failed),
-        count(counts.logs_missing),
-        count(counts.digests_verified),
-        count(counts.digests_consistent),
-        count(counts.digests_failed),
-    );
-    if counts.logs_left_out > 0 {
-        text.push_str(&format!("; {} listed logs left out by filters", count(counts.logs_left_out)));
-    }
-    text
+    let some = |numbers: &[(u64, &str)]| {
+        let told = numbers.iter().filter(|(number, what)| *number > 0 || *what == "verified");
+        told.map(|(number, what)| format!("{} {what}", count(*number))).collect::<Vec<_>>().join(", ")
+    };
+    let logs = some(&[
+        (counts.logs_verified, "verified"),
+        (counts.logs_consistent, "consistent"),
+        (counts.logs_unverifiable, "unverifiable"),
+        (counts.logs_failed, "failed"),
+        (counts.logs_missing, "missing"),
+        (counts.logs_left_out, "left out by filters"),
+    ]);
+    let digests = some(&[
+        (counts.digests_verified, "verified"),
+        (counts.digests_consistent, "consistent"),
+        (counts.digests_failed, "failed"),
+    ]);
+    format!("{}; logs: {logs}; digests: {digests}", plural(counts.chains, "chain"))
 }

@@ -161,7 +161,7 @@ fn text(judgement: &Judgement, evidence: &Evidence, keys: &PublicKeys, args: &Va
 /// The verdicts in one line.
 fn counts(judgement: &Judgement) -> String {
     let (logs, digests) = (&judgement.logs, &judgement.digests);
-    summary::integrity(&IntegrityCounts {
+    let counts = summary::integrity(&IntegrityCounts {
         chains: judgement.chains.len() as u64,
         logs_verified: logs.verified,
         logs_consistent: logs.consistent,
@@ -173,7 +173,8 @@ fn counts(judgement: &Judgement) -> String {
         digests_consistent: digests.consistent,
         digests_failed: digests.failed + digests.unverifiable,
         has_tampering: judgement.has_tampering(),
-    })
+    });
+    format!("integrity: {counts}")
 }
 
 /// The answer in one sentence.

@@ -2,6 +2,7 @@
 
 use super::*;
 use expect_test::{Expect, expect};
+use keytrail::case::manifest::IntegrityCounts;
 use keytrail::output::terminal::width as columns;
 
 fn screen(width: usize, height: usize) -> Screen {
@@ -12,7 +13,8 @@ fn screen(width: usize, height: usize) -> Screen {
 struct Case {
     manifest: Manifest,
     findings: Vec<Finding>,
-    evidence: Evidence,
+    coverage: String,
+    tampering: Vec<String>,
     out: String,
 }
 
@@ -44,9 +46,10 @@ impl Case {
                 format!("arn:aws:iam::111122223333:role/{long} did {long}"),
             )
         };
-        let evidence =
-            Evidence { coverage: format!("99 limits, worst: {long}"), integrity: format!("bad: {long} {long}") };
-        Case { manifest, findings: (0..10_000).map(finding).collect(), evidence, out: format!("/tmp/{long}/case") }
+        let coverage = format!("99 limits, worst: {long}");
+        let tampering = (0..10).map(|n| format!("critical CODE_{n}: {long}")).collect();
+        let findings = (0..10_000).map(finding).collect();
+        Case { manifest, findings, coverage, tampering, out: format!("/tmp/{long}/case") }
     }
 
     fn text(&self, screen: Screen) -> String {
@@ -59,7 +62,8 @@ impl Case {
                 manifest: &self.manifest,
                 findings: &findings,
                 incidents: &incidents,
-                evidence: &self.evidence,
+                coverage: &self.coverage,
+                tampering: &self.tampering,
             },
             screen,
         )
@@ -150,13 +154,12 @@ fn ordinary() -> Case {
         finding("kms-key-disabled", "Key disabled", Severity::Medium, 43),
         finding("kms-rotation-disabled", "Rotation switched off", Severity::Low, 0),
     ];
-    let evidence = Evidence {
-        coverage:
-            "3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00:00:00Z and 2025-10-09T06:00:00Z"
-                .to_owned(),
-        integrity: "2 chains, 240 digests, 240 of 240 listed logs present, signatures verified: 240".to_owned(),
-    };
-    Case { manifest, findings, evidence, out: "case".to_owned() }
+    manifest.integrity =
+        Some(IntegrityCounts { chains: 2, logs_verified: 238, logs_failed: 2, ..IntegrityCounts::default() });
+    let coverage =
+        "3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00:00:00Z and 2025-10-09T06:00:00Z";
+    let tampering = vec!["critical LOG_MODIFIED: a log is not what its digest lists".to_owned()];
+    Case { manifest, findings, coverage: coverage.to_owned(), tampering, out: "case".to_owned() }
 }
 
 #[track_caller]
@@ -169,27 +172,28 @@ fn an_ordinary_case_on_a_narrow_screen() {
     check(
         screen(80, 24),
         &expect![[r#"
-        case       case
-        read       356 files (12.27 MiB inflated), 9,715 records
-        events     4,468 KMS and 0 adjacent, 0 repeated deliveries
-        time       2025-10-06T01:02:02Z to 2025-10-17T20:15:37Z (11 d 19 h)
-        accounts   home: 111122223333, 444455556666
-        coverage   3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00…
-        integrity  2 chains, 240 digests, 240 of 240 listed logs present, signatures ve…
-        warnings   2 input files were not understood completely: see inputs.parquet
+            case       case
+            read       356 files (12.27 MiB inflated), 9,715 records
+            events     4,468 KMS and 0 adjacent, 0 repeated deliveries
+            time       2025-10-06T01:02:02Z to 2025-10-17T20:15:37Z (11 d 19 h)
+            accounts   home: 111122223333, 444455556666
+            coverage   3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00…
+            integrity  2 chains; logs: 238 verified, 2 failed; digests: 0 verified
+                       critical LOG_MODIFIED: a log is not what its digest lists
+            warnings   2 input files were not understood completely: see inputs.parquet
 
-        5 findings in 5 incidents: 1 critical, 2 high, 1 medium, 1 low
-         1  critical  2025-10-16 02:22  Key policy open to everyone
-         2  high      2025-10-16 02:14  2x Grant that is too broad
-         4  medium    2025-10-16 02:43  Key disabled
-         5  low       2025-10-16 02:00  Rotation switched off
+            5 findings in 5 incidents: 1 critical, 2 high, 1 medium, 1 low
+             1  critical  2025-10-16 02:22  Key policy open to everyone
+             2  high      2025-10-16 02:14  2x Grant that is too broad
+             4  medium    2025-10-16 02:43  Key disabled
+             5  low       2025-10-16 02:00  Rotation switched off
 
-        incident   #1 2025-10-16 02:22, 1 finding, 1 event, 1 key, 0 principals
-        files      {findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/
-        next  keytrail findings show 1 --case case
-              keytrail incidents --case case
-              keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
-    "#]],
+            incident   #1 2025-10-16 02:22, 1 finding, 1 event, 1 key, 0 principals
+            files      {findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/
+            next  keytrail findings show 1 --case case
+                  keytrail incidents --case case
+                  keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
+        "#]],
     );
 }
 
@@ -198,27 +202,28 @@ fn an_ordinary_case_on_a_wide_screen_in_color() {
     check(
         Screen { color: true, ..screen(200, 50) },
         &expect![[r#"
-        [2mcase[0m       [1mcase[0m
-        [2mread[0m       356 files (12.27 MiB inflated), 9,715 records
-        [2mevents[0m     4,468 KMS and 0 adjacent, 0 repeated deliveries
-        [2mtime[0m       2025-10-06T01:02:02Z to 2025-10-17T20:15:37Z (11 d 19 h)
-        [2maccounts[0m   home: 111122223333, 444455556666
-        [2mcoverage[0m   3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00:00:00Z and 2025-10-09T06:00:00Z
-        [2mintegrity[0m  2 chains, 240 digests, 240 of 240 listed logs present, signatures verified: 240
-        [2mwarnings[0m   [33m2 input files were not understood completely: see inputs.parquet[0m
+            [2mcase[0m       [1mcase[0m
+            [2mread[0m       356 files (12.27 MiB inflated), 9,715 records
+            [2mevents[0m     4,468 KMS and 0 adjacent, 0 repeated deliveries
+            [2mtime[0m       2025-10-06T01:02:02Z to 2025-10-17T20:15:37Z (11 d 19 h)
+            [2maccounts[0m   home: 111122223333, 444455556666
+            [2mcoverage[0m   3 limits, worst: nothing is known of eu-west-1 between 2025-10-08T00:00:00Z and 2025-10-09T06:00:00Z
+            [2mintegrity[0m  2 chains; logs: 238 verified, 2 failed; digests: 0 verified
+                       [1;31mcritical LOG_MODIFIED: a log is not what its digest lists[0m
+            [2mwarnings[0m   [33m2 input files were not understood completely: see inputs.parquet[0m
 
-        [1m5 findings in 5 incidents[0m: [1;31m1 critical[0m, [31m2 high[0m, [33m1 medium[0m, [36m1 low[0m
-         1  [1;31mcritical[0m  2025-10-16T02:22:00Z  Key policy open to everyone                                 [2m…:111122223333:user/ann did it to 24 keys.[0m
-         2  [31mhigh[0m      2025-10-16T02:14:00Z  [1m2x [0mGrant that is too broad                                  [2m…:111122223333:user/ann did it to 16 keys.[0m
-         4  [33mmedium[0m    2025-10-16T02:43:00Z  Key disabled                                                [2m…:111122223333:user/ann did it to 45 keys.[0m
-         5  [36mlow[0m       2025-10-16T02:00:00Z  Rotation switched off                                       [2m…:111122223333:user/ann did it to 2 keys.[0m
+            [1m5 findings in 5 incidents[0m: [1;31m1 critical[0m, [31m2 high[0m, [33m1 medium[0m, [36m1 low[0m
+             1  [1;31mcritical[0m  2025-10-16T02:22:00Z  Key policy open to everyone                                 [2m…:111122223333:user/ann did it to 24 keys.[0m
+             2  [31mhigh[0m      2025-10-16T02:14:00Z  [1m2x [0mGrant that is too broad                                  [2m…:111122223333:user/ann did it to 16 keys.[0m
+             4  [33mmedium[0m    2025-10-16T02:43:00Z  Key disabled                                                [2m…:111122223333:user/ann did it to 45 keys.[0m
+             5  [36mlow[0m       2025-10-16T02:00:00Z  Rotation switched off                                       [2m…:111122223333:user/ann did it to 2 keys.[0m
 
-        [2mincident[0m   #1 2025-10-16 02:22, 1 finding, 1 event, 1 key, 0 principals
-        [2mfiles[0m      {findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/
-        [2mnext[0m  keytrail findings show 1 --case case
-              keytrail incidents --case case
-              keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
-    "#]],
+            [2mincident[0m   #1 2025-10-16 02:22, 1 finding, 1 event, 1 key, 0 principals
+            [2mfiles[0m      {findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/
+            [2mnext[0m  keytrail findings show 1 --case case
+                  keytrail incidents --case case
+                  keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
+        "#]],
     );
 }
 
