@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Outside crates and the modules that may name them.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 24] = [
     ("flate2", &["read"]),
     ("libdeflater", &["read"]),
     ("zstd", &["read"]),
@@ -31,6 +31,9 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("ring", &["integrity"]),
     ("md5", &["integrity"]),
     ("base64", &["integrity"]),
+    ("minijinja", &["report"]),
+    ("plotters", &["report"]),
+    ("similar", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli"]),
