@@ -32,8 +32,11 @@ fn in_file(path: &Path, ids: &HashSet<String>, each: &mut dyn FnMut(&Event<'_>))
     let id_column = ProjectionMask::columns(builder.parquet_schema(), ["event_id"]);
     let wanted = ids.clone();
     let predicate = ArrowPredicateFn::new(id_column, move |batch| Ok(wanted_rows(&batch, &wanted)));
-    let reader =
-        builder.with_batch_size(8192).with_row_filter(RowFilter::new(vec![Box::new(predicate)])).build().map_err(failed)?;
+    let reader = builder
+        .with_batch_size(8192)
+        .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
+        .build()
+        .map_err(failed)?;
     for batch in reader {
         let batch = batch.map_err(|error| Error::table(path, "look up events", error))?;
         for row in 0..batch.num_rows() {

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// What a case is called: the last part of its path.
 pub(crate) fn case_name(case: &Path) -> String {
-    let absolute = std::fs::canonicalize(case).or_else(|_| std::path::absolute(case)).unwrap_or_else(|_| case.to_owned());
+    let absolute =
+        std::fs::canonicalize(case).or_else(|_| std::path::absolute(case)).unwrap_or_else(|_| case.to_owned());
     absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "case".to_owned())
 }
 

@@ -92,11 +92,6 @@ impl Rows {
         self.rows.iter().map(|cells| Row { names: &self.names, cells })
     }
 
-    /// How many.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
     /// The rows by the text in `column`, in the statement's order.
     pub(super) fn by(&self, column: &str) -> BTreeMap<String, Vec<Row<'_>>> {
         let mut groups: BTreeMap<String, Vec<Row<'_>>> = BTreeMap::new();
@@ -186,10 +181,13 @@ mod tests {
             ],
         };
         let groups = rows.by("a");
-        assert_eq!(groups.iter().map(|(name, rows)| (name.as_str(), rows.len())).collect::<Vec<_>>(), [("", 1), ("x", 2)]);
+        assert_eq!(
+            groups.iter().map(|(name, rows)| (name.as_str(), rows.len())).collect::<Vec<_>>(),
+            [("", 1), ("x", 2)]
+        );
         let row = rows.iter().next().unwrap();
         assert_eq!((row.text("a").as_str(), row.number("n"), row.text("none").as_str()), ("x", 3, ""));
         assert!(rows.iter().nth(2).unwrap().is("n"));
-        assert_eq!(rows.len(), 3);
+        assert_eq!(rows.iter().count(), 3);
     }
 }

@@ -132,7 +132,8 @@ pub(super) fn calendar(days: &BTreeMap<i64, Amount>) -> Option<Calendar> {
     map.width = left + bounded.min(ROW) * STEP;
     map.height = (bounded + ROW - 1) / ROW * band;
     if weeks > bounded {
-        map.note = format!("The first {bounded} of {weeks} weeks are drawn; all hours are in the case's coverage tables.");
+        map.note =
+            format!("The first {bounded} of {weeks} weeks are drawn; all hours are in the case's coverage tables.");
     }
     Some(map)
 }
@@ -144,7 +145,7 @@ pub(super) fn stretch(days: i64) -> i64 {
 
 /// A row per place, a column per stretch of `step` days.
 pub(super) fn places(rows: &[(String, BTreeMap<i64, Amount>)], range: (i64, i64), step: i64) -> Calendar {
-    let left = 250;
+    let left = 170;
     let columns = ((range.1 - range.0) / step + 1).min(ROW * 2);
     let unit = match step {
         1 => "day".to_owned(),
@@ -164,7 +165,8 @@ pub(super) fn places(rows: &[(String, BTreeMap<i64, Amount>)], range: (i64, i64)
         for column in 0..columns {
             let from = range.0 + column * step;
             let amount = sums.get(&column).copied().unwrap_or_default();
-            let stretch = if step == 1 { day(from * DAY) } else { format!("{} and {} days", day(from * DAY), step - 1) };
+            let stretch =
+                if step == 1 { day(from * DAY) } else { format!("{} and {} days", day(from * DAY), step - 1) };
             map.cells.push(square(left + column * STEP, y, &format!("{name}, {stretch}"), amount));
         }
     }

@@ -97,14 +97,18 @@ mod tests {
         let policy = |who: &str| format!(r#"{{"Statement":[{{"Effect":"Allow","Principal":"{who}"}}]}}"#);
         let (found, is_cut) = lines(Some(&policy("a")), &policy("*"));
         assert!(!is_cut);
-        let changed: Vec<String> =
-            found.iter().filter(|line| !line.class.is_empty()).map(|line| format!("{}{}", line.mark, line.text)).collect();
+        let changed: Vec<String> = found
+            .iter()
+            .filter(|line| !line.class.is_empty())
+            .map(|line| format!("{}{}", line.mark, line.text))
+            .collect();
         assert_eq!(changed, [r#"-      "Principal": "a""#, r#"+      "Principal": "*""#]);
     }
 
     #[test]
     fn long_stretches_without_a_change_are_folded() {
-        let numbers = |last: u32| format!("[{}]", (0..40).chain([last]).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+        let numbers =
+            |last: u32| format!("[{}]", (0..40).chain([last]).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
         let (found, _) = lines(Some(&numbers(98)), &numbers(99));
         assert!(text(&found).starts_with(" ... 37 lines without a change\n"), "{}", text(&found));
     }

@@ -57,7 +57,7 @@ pub(super) fn classes(asked: &mut Asked<'_>, chosen: &str) -> Rows {
          CAST(SUM(x.attested_count) AS BIGINT) AS attested_count, CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count, \
          MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time \
          FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal \
-         GROUP BY x.principal, x.context_class ORDER BY subject, context_class"
+         GROUP BY x.principal, x.context_class ORDER BY subject, opened_resources DESC, opened_count DESC, context_class"
     );
     asked.rows("exposure", &sql)
 }
@@ -76,6 +76,7 @@ fn class_name(class: &str) -> String {
         "lambda" => "Lambda functions",
         "cloudtrail" => "CloudTrail logs",
         "logs" => "CloudWatch log groups",
+        "kinesis" => "Kinesis streams",
         "custom" => "named by another context",
         "none" => "not named (no context)",
         other => return super::ask::visible(other, 60),
@@ -84,8 +85,15 @@ fn class_name(class: &str) -> String {
 }
 
 const HEADS: [&str; 9] = [
-    "Kind of data", "#Resources opened", "#Calls that opened", "#Resources written", "#Calls that wrote", "#Direct calls",
-    "#Keys", "First", "Last",
+    "Kind of data",
+    "#Resources opened",
+    "#Calls that opened",
+    "#Resources written",
+    "#Calls that wrote",
+    "#Direct calls",
+    "#Keys",
+    "First",
+    "Last",
 ];
 
 fn class_row(row: &Row<'_>) -> Vec<Item> {
@@ -147,7 +155,8 @@ fn total(asked: &mut Asked<'_>) -> Grid {
          CAST(COUNT(DISTINCT CASE WHEN x.written_count > 0 THEN x.context_resource END) AS BIGINT) AS written_resources, \
          CAST(SUM(x.written_count) AS BIGINT) AS written_count, CAST(SUM(x.direct_count) AS BIGINT) AS direct_count, \
          CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count, MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time \
-         FROM exposure AS x JOIN report_suspects AS c ON c.principal = x.principal GROUP BY x.context_class ORDER BY context_class";
+         FROM exposure AS x JOIN report_suspects AS c ON c.principal = x.principal GROUP BY x.context_class \
+         ORDER BY opened_resources DESC, opened_count DESC, context_class";
     let mut grid = Grid::new("All suspects together, by kind of data", &HEADS);
     grid.rows = asked.rows("exposure", sql).iter().map(|row| class_row(&row)).collect();
     grid
@@ -157,7 +166,11 @@ fn total(asked: &mut Asked<'_>) -> Grid {
 ///
 /// # Errors
 /// When the engine refuses the list of suspects.
-pub(super) fn collect(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjects) -> crate::error::Result<Exposure> {
+pub(super) fn collect(
+    asked: &mut Asked<'_>,
+    findings: &Findings,
+    subjects: &Subjects,
+) -> crate::error::Result<Exposure> {
     let suspects = findings.suspects();
     asked.register("report_suspects", "principal", &suspects)?;
     let total = total(asked);
@@ -167,10 +180,14 @@ pub(super) fn collect(asked: &mut Asked<'_>, findings: &Findings, subjects: &Sub
     let without = suspects.len() - exposed.len();
     let mut out = Exposure { total, ..Exposure::default() };
     if without > 0 {
-        out.without = format!("{} that findings name opened no data that the evidence shows.", many(without as i64, "principal"));
+        out.without =
+            format!("{} that findings name opened no data that the evidence shows.", many(without as i64, "principal"));
     }
     if exposed.len() > SUSPECTS {
-        out.note = format!("The first {SUSPECTS} of {} suspects are shown, the worst first. All are in the table exposure.", exposed.len());
+        out.note = format!(
+            "The first {SUSPECTS} of {} suspects are shown, the worst first. All are in the table exposure.",
+            exposed.len()
+        );
     }
     let none = Vec::new();
     for principal in exposed.into_iter().take(SUSPECTS) {

@@ -63,7 +63,11 @@ impl Found {
 
     /// Account and Region.
     pub(super) fn place(&self) -> String {
-        [self.account.as_str(), self.region.as_str()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+        [self.account.as_str(), self.region.as_str()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// The days its events fall on, since 1970-01-01 UTC.
@@ -77,17 +81,19 @@ impl Found {
 fn details(text: &str) -> (i64, Vec<(String, String)>) {
     let Ok(serde_json::Value::Object(members)) = serde_json::from_str(text) else { return (0, Vec::new()) };
     let incident = members.get("incident").and_then(serde_json::Value::as_i64).unwrap_or(0);
-    let shown = members.into_iter().filter(|(name, value)| name != "incident" && !value.is_null()).map(|(name, value)| {
-        let text = match value {
-            serde_json::Value::String(text) => text,
-            serde_json::Value::Array(items) => {
-                let items = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned));
-                items.collect::<Vec<_>>().join(", ")
-            }
-            other => other.to_string(),
-        };
-        (visible(&name, 100), visible(&text, SHOWN_CHARS))
-    });
+    let shown =
+        members.into_iter().filter(|(name, value)| name != "incident" && !value.is_null()).map(|(name, value)| {
+            let text = match value {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Array(items) => {
+                    let items =
+                        items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned));
+                    items.collect::<Vec<_>>().join(", ")
+                }
+                other => other.to_string(),
+            };
+            (visible(&name, 100), visible(&text, SHOWN_CHARS))
+        });
     (incident, shown.collect())
 }
 

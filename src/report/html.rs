@@ -158,7 +158,9 @@ mod tests {
 
     #[test]
     fn the_script_never_makes_markup_of_texts() {
-        for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch(", "XMLHttp", "import("] {
+        for word in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch(", "XMLHttp", "import("]
+        {
             assert!(!SCRIPT.contains(word), "{word}");
         }
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));

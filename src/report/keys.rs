@@ -87,21 +87,44 @@ pub(super) fn list(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjec
     let mut grid = Grid::new(
         "Keys",
         &[
-            "Key", "Aliases", "State seen last", "Worst", "#Findings", "#Uses", "#Gave plaintext", "#Principals", "#Refused",
-            "First use", "Last use",
+            "Key",
+            "Aliases",
+            "State seen last",
+            "Worst",
+            "#Findings",
+            "#Uses",
+            "#Gave plaintext",
+            "#Principals",
+            "#Refused",
+            "First use",
+            "Last use",
         ],
     );
     let items: Vec<Vec<Item>> = sorted.iter().map(|row| list_row(row, findings, subjects)).collect();
-    let paged = paged("keys-data", &items, &["link", "text", "text", "severity", "number", "number", "number", "number",
-        "number", "time", "time"], &grid, BUDGET, "The others are in the table keys.");
+    let paged = paged(
+        "keys-data",
+        &items,
+        &["link", "text", "text", "severity", "number", "number", "number", "number", "number", "time", "time"],
+        &grid,
+        BUDGET,
+        "The others are in the table keys.",
+    );
     grid.rows = items;
     (grid.cut(STATIC, "All are in the table keys."), paged)
 }
 
 /// A grid as a data block: its first column is a link and written once per text.
-pub(super) fn paged(id: &'static str, rows: &[Vec<Item>], kinds: &[&str], grid: &Grid, budget: usize, rest: &str) -> Paged {
+pub(super) fn paged(
+    id: &'static str,
+    rows: &[Vec<Item>],
+    kinds: &[&str],
+    grid: &Grid,
+    budget: usize,
+    rest: &str,
+) -> Paged {
     let mut texts = Texts::default();
-    let columns: Vec<[&str; 2]> = grid.heads.iter().map(|head| head.text).zip(kinds.iter().copied()).map(|(a, b)| [a, b]).collect();
+    let columns: Vec<[&str; 2]> =
+        grid.heads.iter().map(|head| head.text).zip(kinds.iter().copied()).map(|(a, b)| [a, b]).collect();
     let rows: Vec<Value> = rows
         .iter()
         .map(|items| {
@@ -186,7 +209,8 @@ fn life_rows(asked: &mut Asked<'_>, select: &str) -> Rows {
 
 /// Who used each key most.
 fn counterparts(asked: &mut Asked<'_>) -> Rows {
-    let select = "x.principal, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time";
+    let select =
+        "x.principal, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time";
     ranked(asked, Kind::Key, "pairs", select, "x.use_count DESC, x.principal DESC", ROWS)
 }
 
@@ -229,14 +253,14 @@ fn facts(row: &Row<'_>, subjects: &Subjects) -> Vec<Fact> {
         let (first, last) = (row.instant("first_use_time"), row.instant("last_use_time"));
         fact(&mut facts, "Used from", Item::text(span(first, last)));
     }
-    let refused = format!("{} refused, {} failed", count(row.number("denied_count")), count(row.number("failed_count")));
+    let refused =
+        format!("{} refused, {} failed", count(row.number("denied_count")), count(row.number("failed_count")));
     fact(&mut facts, "Without success", Item::text(refused));
     facts
 }
 
 fn pair_grid(rows: &[Row<'_>], subjects: &Subjects) -> Grid {
-    let heads =
-        ["Principal", "#Uses", "#Gave plaintext", "#Direct", "Through", "Kind of data", "First", "Last"];
+    let heads = ["Principal", "#Uses", "#Gave plaintext", "#Direct", "Through", "Kind of data", "First", "Last"];
     let mut grid = Grid::new("Principals that used it", &heads);
     grid.rows = rows
         .iter()
@@ -361,8 +385,15 @@ pub(super) fn sections(
 ) -> Vec<Subject> {
     let asides = asides(asked, scale);
     let [facts_by, usage, life, pairs, networks, grants, policies, aliases, acts] = [
-        &asides.facts, &asides.usage, &asides.life, &asides.pairs, &asides.networks, &asides.grants, &asides.policies,
-        &asides.aliases, &asides.acts,
+        &asides.facts,
+        &asides.usage,
+        &asides.life,
+        &asides.pairs,
+        &asides.networks,
+        &asides.grants,
+        &asides.policies,
+        &asides.aliases,
+        &asides.acts,
     ]
     .map(|rows| rows.by("subject"));
     let none = Vec::new();

@@ -81,8 +81,15 @@ fn chains(asked: &mut Asked<'_>) -> Grid {
                c.covered_until, c.signatures_verified, c.signatures_unavailable, c.gaps, c.summary FROM integrity_chains AS c \
                ORDER BY account_id, region, trail, covered_from NULLS LAST, summary LIMIT 201";
     let heads = [
-        "Account, Region", "Trail", "What the digests say", "Covered", "#Digests", "#Logs listed", "#Logs present",
-        "#Signatures verified", "#Gaps",
+        "Account, Region",
+        "Trail",
+        "What the digests say",
+        "Covered",
+        "#Digests",
+        "#Logs listed",
+        "#Logs present",
+        "#Signatures verified",
+        "#Gaps",
     ];
     let mut grid = Grid::new("Integrity: chains of digests", &heads);
     let rows = asked.rows("integrity_chains", sql);
@@ -116,7 +123,8 @@ fn place_grid(asked: &mut Asked<'_>) -> (Grid, Vec<String>) {
     let heads = ["Account", "Region", "#KMS events", "#Related events", "#Hours with events", "First", "Last"];
     let mut grid = Grid::new("What was recorded, by account and Region", &heads);
     let rows = asked.rows("place_hours", sql);
-    let names = rows.iter().take(PLACES).map(|row| format!("{} {}", row.raw("account_id"), row.raw("region"))).collect();
+    let names =
+        rows.iter().take(PLACES).map(|row| format!("{} {}", row.raw("account_id"), row.raw("region"))).collect();
     grid.rows = rows
         .iter()
         .map(|row| {
@@ -132,10 +140,10 @@ fn place_grid(asked: &mut Asked<'_>) -> (Grid, Vec<String>) {
 /// Where the hours of coverage come from: the view `coverage` knows files and gaps; without it, recorded events tell what
 /// was recorded and nothing else.
 fn hours(asked: &mut Asked<'_>) -> (&'static str, &'static str) {
-    if asked.has_column("coverage", "is_gap") && asked.has_column("coverage", "hour_epoch") {
-        let rows = "SELECT COALESCE(h.account_id, '') || ' ' || COALESCE(h.region, '') AS place, h.hour_epoch - (h.hour_epoch % \
-                    86400) AS day_epoch, h.kms_events + h.adjacent_events AS events, CASE WHEN h.is_gap THEN 0 ELSE 1 END AS \
-                    recorded, CASE WHEN h.is_gap THEN 1 ELSE 0 END AS gaps FROM coverage AS h";
+    if asked.has_column("coverage", "is_gap") && asked.has_column("coverage", "hour") {
+        let rows = "SELECT COALESCE(h.account_id, '') || ' ' || COALESCE(h.region, '') AS place, 86400 * CAST(FLOOR(CAST(h.hour \
+                    AS DOUBLE) / 86400) AS BIGINT) AS day_epoch, h.kms_events + h.adjacent_events AS events, CASE WHEN h.is_gap \
+                    THEN 0 ELSE 1 END AS recorded, CASE WHEN h.is_gap THEN 1 ELSE 0 END AS gaps FROM coverage AS h";
         ("coverage", rows)
     } else {
         let rows = "SELECT COALESCE(h.account_id, '') || ' ' || COALESCE(h.region, '') AS place, h.hour_epoch - (h.hour_epoch % \
@@ -153,7 +161,9 @@ const SUMS: &str = "CAST(SUM(q.events) AS BIGINT) AS events, CAST(SUM(q.recorded
 
 fn calendars(asked: &mut Asked<'_>, names: &[String]) -> crate::error::Result<(Option<Calendar>, Option<Calendar>)> {
     let (table, rows) = hours(asked);
-    let all = format!("WITH places AS ({rows}) SELECT q.day_epoch, {SUMS} FROM places AS q GROUP BY q.day_epoch ORDER BY day_epoch");
+    let all = format!(
+        "WITH places AS ({rows}) SELECT q.day_epoch, {SUMS} FROM places AS q GROUP BY q.day_epoch ORDER BY day_epoch"
+    );
     let days: BTreeMap<i64, Amount> =
         asked.rows(table, &all).iter().map(|row| (row.number("day_epoch") / DAY, amount(&row))).collect();
     let range = (days.keys().next().copied().unwrap_or(0), days.keys().next_back().copied().unwrap_or(0));
@@ -185,7 +195,8 @@ fn warnings(manifest: &Manifest) -> Vec<String> {
     }
     if manifest.inputs.bytes_skipped > 0 {
         let bytes = i64::try_from(manifest.inputs.bytes_skipped).unwrap_or(i64::MAX);
-        warnings.push(format!("{} bytes of the inputs were skipped, because they are part of no record.", count(bytes)));
+        warnings
+            .push(format!("{} bytes of the inputs were skipped, because they are part of no record.", count(bytes)));
     }
     warnings
 }

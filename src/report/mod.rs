@@ -95,7 +95,8 @@ fn shrink(report: &mut Report) -> bool {
     halve(&mut report.principal_sections, &mut report.principal_sections_note);
     halve(&mut report.key_sections, &mut report.key_sections_note);
     halve(&mut report.findings, &mut report.findings_note);
-    let suspects = report.exposure.suspects.iter_mut().flat_map(|suspect| [&mut suspect.classes, &mut suspect.resources]);
+    let suspects =
+        report.exposure.suspects.iter_mut().flat_map(|suspect| [&mut suspect.classes, &mut suspect.resources]);
     let grids = report.open.iter_mut().chain(report.limits.grids.iter_mut()).chain(suspects);
     let more = [&mut report.keys, &mut report.principals, &mut report.more_stories, &mut report.exposure.total];
     for grid in grids.chain(more) {
@@ -139,9 +140,12 @@ fn fill<T>(
 }
 
 fn sections(pages: &Pages, subjects: &[Subject], budget: usize, table: &str) -> Result<(Vec<String>, String)> {
-    let (html, shown) = fill(subjects, budget, |subject| pages.subject(subject), |subject| pages.left_out(subject).map(Some))?;
+    let (html, shown) =
+        fill(subjects, budget, |subject| pages.subject(subject), |subject| pages.left_out(subject).map(Some))?;
     let note = match shown == subjects.len() {
-        true => format!("Those that findings of at least medium severity name, and the busiest. All are in the table {table}."),
+        true => format!(
+            "Those that findings of at least medium severity name, and the busiest. All are in the table {table}."
+        ),
         false => format!(
             "The first {} of {} are shown in full, the worst first; the size of this file is bounded. All are in the table {table}.",
             size(shown),
@@ -176,7 +180,9 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
     let (finding_rows, shown) = fill(&rows, FINDING_ROWS, |row| pages.finding(row), |_| Ok(None))?;
     let reviews = reviews(&mut asked);
     for (table, reason) in &asked.unanswered {
-        limits.missing.push(format!("Not in this report, because it could not be read from the case: {table} ({reason})."));
+        limits
+            .missing
+            .push(format!("Not in this report, because it could not be read from the case: {table} ({reason})."));
     }
     let csv = if source.is_inside { files::links(source.case) } else { files::Links::new() };
     let mut report = Report {
@@ -212,7 +218,11 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
 fn static_note(shown: usize, total: i64) -> String {
     match i64::try_from(shown).is_ok_and(|shown| shown >= total) {
         true => String::new(),
-        false => format!("Without scripts this table has the worst {} of {}. All are in findings.csv.", size(shown), many(total, "finding")),
+        false => format!(
+            "Without scripts this table has the worst {} of {}. All are in findings.csv.",
+            size(shown),
+            many(total, "finding")
+        ),
     }
 }
 
@@ -227,7 +237,8 @@ fn scale(asked: &mut Asked<'_>) -> Scale {
 /// The cited events as HTML. Events that did not fit lose their anchor, so that no link leads nowhere.
 fn cited(pages: &Pages, evidence: &mut Evidence) -> Result<(Vec<String>, String)> {
     let (html, shown) = fill(&evidence.events, CITED, |event| pages.cited(event), |_| Ok(None))?;
-    let kept: std::collections::BTreeSet<&str> = evidence.events.iter().take(shown).map(|event| event.anchor.as_str()).collect();
+    let kept: std::collections::BTreeSet<&str> =
+        evidence.events.iter().take(shown).map(|event| event.anchor.as_str()).collect();
     evidence.anchors.retain(|_, anchor| kept.contains(anchor.as_str()));
     let note = match shown == evidence.events.len() {
         true => "Of each finding some events are cited: of the worst up to 20. All ids are in findings.csv, all records in the table events.".to_owned(),
@@ -263,9 +274,14 @@ fn facts(source: Source<'_>, manifest: &Manifest) -> Result<Vec<Fact>> {
     let more = manifest.home_accounts.len().saturating_sub(homes.len());
     let more = if more > 0 { format!(" and {} more", size(more)) } else { String::new() };
     fact(&mut facts, "Home accounts", Item::text(homes.join(", ") + &more));
-    let tool = format!("{} {}, run from {} to {}", manifest.tool, manifest.version, manifest.started, manifest.finished);
+    let tool =
+        format!("{} {}, run from {} to {}", manifest.tool, manifest.version, manifest.started, manifest.finished);
     fact(&mut facts, "Made by", Item::text(visible(&tool, SHOWN_CHARS)));
-    fact(&mut facts, "Command", Item::name(visible(&format!("keytrail {}", manifest.arguments.join(" ")), SHOWN_CHARS)));
+    fact(
+        &mut facts,
+        "Command",
+        Item::name(visible(&format!("keytrail {}", manifest.arguments.join(" ")), SHOWN_CHARS)),
+    );
     fact(&mut facts, "SHA-256 of manifest.json", Item::name(hash));
     Ok(facts)
 }
@@ -282,11 +298,22 @@ fn glance(report: &Report, findings: &Findings) -> Vec<Glance> {
     let happened = match findings.total() {
         0 => vec!["No rule found anything.".to_owned()],
         total => vec![
-            format!("{} in {} incident{}", many(total, "finding"), size(incidents), if incidents == 1 { "" } else { "s" }),
+            format!(
+                "{} in {} incident{}",
+                many(total, "finding"),
+                size(incidents),
+                if incidents == 1 { "" } else { "s" }
+            ),
             format!("{} of them critical or high", count(bad)),
         ],
     };
-    let limits: usize = report.limits.grids.iter().filter(|grid| !grid.caption.starts_with("What was") && !grid.caption.contains("chains")).map(rows).sum();
+    let limits: usize = report
+        .limits
+        .grids
+        .iter()
+        .filter(|grid| !grid.caption.starts_with("What was") && !grid.caption.contains("chains"))
+        .map(rows)
+        .sum();
     let mut unseen = vec![format!("{} listed", many(limits as i64, "limit"))];
     if !report.limits.warnings.is_empty() {
         unseen.push(many(report.limits.warnings.len() as i64, "warning"));
@@ -294,18 +321,17 @@ fn glance(report: &Report, findings: &Findings) -> Vec<Glance> {
     if !report.limits.missing.is_empty() {
         unseen.push(format!("{} not known", many(report.limits.missing.len() as i64, "thing")));
     }
-    let exposed: Vec<String> = report
-        .exposure
-        .total
-        .rows
+    let names = ["Deletions pending", "Grants open", "Key policies open", "Keys unusable", "Trails stopped or blind"];
+    // A table that was cut has more rows than are shown.
+    let known = |grid: &Grid| {
+        format!("{}{}", size(rows(grid)), if grid.note.starts_with("The first") { " and more" } else { "" })
+    };
+    let open = report
+        .open
         .iter()
-        .filter_map(|row| Some((row.first()?, row.get(1)?)))
-        .filter(|(_, opened)| opened.text != "0")
-        .map(|(class, opened)| format!("{}: {} opened", class.text, opened.text))
-        .collect();
-    let exposed = if exposed.is_empty() { vec!["Nothing that a suspect opened".to_owned()] } else { exposed };
-    let names = ["deletions pending", "grants open", "policies open", "keys unusable", "trails blind"];
-    let open = report.open.iter().zip(names).filter(|(grid, _)| rows(grid) > 0).map(|(grid, name)| format!("{} {name}", size(rows(grid))));
+        .zip(names)
+        .filter(|(grid, _)| rows(grid) > 0)
+        .map(|(grid, name)| format!("{name}: {}", known(grid)));
     let mut open: Vec<String> = open.collect();
     if open.is_empty() {
         open.push("Nothing in the evidence".to_owned());
@@ -313,9 +339,37 @@ fn glance(report: &Report, findings: &Findings) -> Vec<Glance> {
     vec![
         Glance { title: "What happened", link: "#happened", lines: happened },
         Glance { title: "What the evidence cannot show", link: "#limits", lines: unseen },
-        Glance { title: "What data was exposed", link: "#exposed", lines: exposed.into_iter().take(6).collect() },
+        Glance { title: "What data was exposed", link: "#exposed", lines: exposed(&report.exposure.total) },
         Glance { title: "What is still open", link: "#open", lines: open },
     ]
+}
+
+/// Kinds of data at the top.
+const EXPOSED: usize = 6;
+
+/// What the suspects opened, the most first.
+fn exposed(total: &Grid) -> Vec<String> {
+    let number = |item: &Item| item.text.replace(',', "").parse::<i64>().unwrap_or(0);
+    let mut opened: Vec<(i64, &Item, &Item)> = total
+        .rows
+        .iter()
+        .filter_map(|row| Some((number(row.get(2)?), row.first()?, row.get(1)?)))
+        .filter(|(calls, _, _)| *calls > 0)
+        .collect();
+    opened.sort_by_key(|(calls, _, named)| (-number(named), -calls));
+    let kinds = opened.len();
+    let line = |(calls, class, named): (i64, &Item, &Item)| match named.text.as_str() {
+        "0" => format!("{}: {} calls", class.text, count(calls)),
+        named => format!("{}: {named} opened", class.text),
+    };
+    let mut lines: Vec<String> = opened.into_iter().take(EXPOSED).map(line).collect();
+    if kinds > EXPOSED {
+        lines.push(format!("and {} more kinds of data", kinds - EXPOSED));
+    }
+    if lines.is_empty() {
+        lines.push("Nothing that a suspect opened".to_owned());
+    }
+    lines
 }
 
 /// The scorecard of the reviews.

@@ -25,8 +25,17 @@ fn deletions(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
     let sql = "SELECT d.key_arn, d.aliases, d.outcome, d.deadline_time, d.scheduled_time, d.scheduled_by, d.use_count, \
                d.resource_count, d.failure_count, d.deletion_id FROM deletions AS d WHERE d.outcome IN ('pending', \
                'waiting_for_replicas', 'overdue') ORDER BY deadline_time NULLS LAST, key_arn, deletion_id LIMIT 201";
-    let heads =
-        ["Gone on (UTC)", "Key", "Aliases", "State", "Scheduled", "By", "#Uses before", "#Resources", "#Failures since"];
+    let heads = [
+        "Gone on (UTC)",
+        "Key",
+        "Aliases",
+        "State",
+        "Scheduled",
+        "By",
+        "#Uses before",
+        "#Resources",
+        "#Failures since",
+    ];
     let rows = asked.rows("deletions", sql);
     let cells = rows.iter().map(|row| {
         let deadline = row.instant("deadline_time").map_or_else(|| "not fixed yet".to_owned(), when);
@@ -42,7 +51,11 @@ fn deletions(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
             Item::number(row.number("failure_count")),
         ]
     });
-    finish(Grid::new("Deletions that can still be cancelled, or whose end is not in the evidence", &heads), cells.collect(), "deletions")
+    finish(
+        Grid::new("Deletions that can still be cancelled, or whose end is not in the evidence", &heads),
+        cells.collect(),
+        "deletions",
+    )
 }
 
 fn grants(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
@@ -50,7 +63,8 @@ fn grants(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
                g.is_grantee_home, g.grant_operations, g.grant_constraint, g.use_count, g.last_use_time, CASE WHEN \
                g.is_grantee_home THEN 1 ELSE 0 END AS place FROM grants AS g WHERE g.is_open AND NOT \
                COALESCE(g.is_service_grant, FALSE) ORDER BY place, created_time NULLS LAST, grant_id, key_arn LIMIT 201";
-    let services = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM grants AS g WHERE g.is_open AND COALESCE(g.is_service_grant, FALSE)";
+    let services =
+        "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM grants AS g WHERE g.is_open AND COALESCE(g.is_service_grant, FALSE)";
     let heads = ["For", "Whose", "Key", "Allows", "Constraint", "Made", "By", "#Uses inferred", "Last use"];
     let rows = asked.rows("grants", sql);
     let cells = rows.iter().map(|row| {
@@ -71,10 +85,12 @@ fn grants(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
             Item::time(row.instant("last_use_time")),
         ]
     });
-    let mut grid = finish(Grid::new("Grants that are open, without those of AWS services", &heads), cells.collect(), "grants");
+    let mut grid =
+        finish(Grid::new("Grants that are open, without those of AWS services", &heads), cells.collect(), "grants");
     let of_services = asked.rows("grants", services).iter().map(|row| row.number("n")).sum::<i64>();
     if of_services > 0 {
-        grid.note = format!("{} {} of AWS services are open, too.", grid.note, many(of_services, "grant")).trim().to_owned();
+        grid.note =
+            format!("{} {} of AWS services are open, too.", grid.note, many(of_services, "grant")).trim().to_owned();
     }
     grid
 }

@@ -38,7 +38,11 @@ impl Texts {
 
 /// JSON that can stand inside a script element.
 pub(super) fn safe(json: &str) -> String {
-    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+    json.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
 }
 
 /// The data block of a table: as many of `rows` as fit into `budget` bytes. `rest` says where the others are.

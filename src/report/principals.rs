@@ -72,14 +72,25 @@ pub(super) fn list(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjec
     let mut grid = Grid::new(
         "Principals",
         &[
-            "Principal", "Type", "Account", "Worst", "#Findings", "#Uses", "#Gave plaintext", "#Administration", "#Refused",
-            "#Keys used", "#Addresses", "First", "Last",
+            "Principal",
+            "Type",
+            "Account",
+            "Worst",
+            "#Findings",
+            "#Uses",
+            "#Gave plaintext",
+            "#Administration",
+            "#Refused",
+            "#Keys used",
+            "#Addresses",
+            "First",
+            "Last",
         ],
     );
     let items: Vec<Vec<Item>> = sorted.iter().map(|row| list_row(row, findings, subjects)).collect();
     let kinds = [
-        "link", "text", "text", "severity", "number", "number", "number", "number", "number", "number", "number", "time",
-        "time",
+        "link", "text", "text", "severity", "number", "number", "number", "number", "number", "number", "number",
+        "time", "time",
     ];
     let paged = paged("principals-data", &items, &kinds, &grid, BUDGET, "The others are in the table principals.");
     grid.rows = items;
@@ -156,7 +167,8 @@ pub(super) fn sections(
     evidence: &Evidence,
     scale: Scale,
 ) -> Vec<Subject> {
-    let pair_columns = "x.key_arn, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time";
+    let pair_columns =
+        "x.key_arn, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time";
     let answers = [
         ranked(asked, Kind::Principal, "principals", FACTS, "x.principal", 1),
         shared::usage(asked, Kind::Principal, scale),

@@ -90,11 +90,16 @@ pub(super) fn ribbon(scale: Scale, acts: &[Row<'_>]) -> Option<Ribbon> {
         if let Some(state) = state_after(act.raw("event_name"), act.raw("key_origin") == "EXTERNAL") {
             if states.is_empty() {
                 let before = if act.raw("event_name") == "CreateKey" { "absent" } else { "unknown" };
-                states.push((scale.from, before, if before == "absent" { "not made yet" } else { "state not known" }.to_owned()));
+                states.push((
+                    scale.from,
+                    before,
+                    if before == "absent" { "not made yet" } else { "state not known" }.to_owned(),
+                ));
             }
             states.push((epoch, state, format!("{} from {time}, by {action}", words(state))));
         }
-        let mark = Mark { x: place(epoch), class: mark_class(act.raw("action_class")), label: format!("{time} {action}") };
+        let mark =
+            Mark { x: place(epoch), class: mark_class(act.raw("action_class")), label: format!("{time} {action}") };
         // Marks of one kind on one spot cannot be told apart.
         if !marks.iter().rev().take(8).any(|other| other.x == mark.x && other.class == mark.class) {
             marks.push(mark);
@@ -113,12 +118,10 @@ pub(super) fn ribbon(scale: Scale, acts: &[Row<'_>]) -> Option<Ribbon> {
         })
         .collect();
     let told: Vec<&str> = stretches.iter().map(|stretch| stretch.label.as_str()).collect();
-    let label = format!("{}; {}.", told.join("; "), many(acts.len() as i64, "act of administration").replace("administrations", "administration"));
-    Some(Ribbon {
-        label,
-        stretches,
-        marks,
-        from: super::format::day(scale.from),
-        to: super::format::day(scale.to),
-    })
+    let label = format!(
+        "{}; {}.",
+        told.join("; "),
+        many(acts.len() as i64, "act of administration").replace("administrations", "administration")
+    );
+    Some(Ribbon { label, stretches, marks, from: super::format::day(scale.from), to: super::format::day(scale.to) })
 }

@@ -72,10 +72,10 @@ pub(super) fn ranked(asked: &mut Asked<'_>, kind: Kind, table: &str, select: &st
 /// Actions per subject, stretch of time and class.
 pub(super) fn usage(asked: &mut Asked<'_>, kind: Kind, scale: Scale) -> Rows {
     let (column, chosen, table) = (kind.column(), kind.chosen(), kind.timeline());
-    // Weeks begin where the scale does.
-    let (bucket, offset) = (scale.bucket, scale.from.rem_euclid(scale.bucket));
+    // The scale begins at a multiple of its stretch, so both cut the time at the same places.
+    let bucket = scale.bucket;
     let sql = format!(
-        "WITH buckets AS (SELECT t.{column} AS subject, t.hour_epoch - ((t.hour_epoch - {offset}) % {bucket}) AS bucket, \
+        "WITH buckets AS (SELECT t.{column} AS subject, t.hour_epoch - (t.hour_epoch % {bucket}) AS bucket, \
          t.action_class, t.reveals_plaintext, t.outcome, t.event_count FROM {table} AS t \
          JOIN {chosen} AS c ON c.{column} = t.{column}) \
          SELECT b.subject, b.bucket, b.action_class, b.reveals_plaintext, b.outcome, \
@@ -144,8 +144,8 @@ pub(super) fn finding_grid(findings: &Findings, kind: Kind, name: &str) -> Grid 
             vec![
                 Item::severity(found.severity()),
                 Item::time(found.first),
-                Item::text(found.summary.clone()).to(format!("#finding-{}", found.number)),
-                Item::text(found.rule.clone()),
+                Item::text(found.summary.clone()),
+                Item::text(found.rule.clone()).to(format!("#finding-{}", found.number)),
             ]
         })
         .collect();
@@ -160,8 +160,11 @@ const RAW_COLUMNS: &str = "x.event_time, x.event_epoch, x.event_id, x.event_name
 pub(super) fn acts(asked: &mut Asked<'_>, kind: Kind) -> Rows {
     let column = kind.column();
     let chosen = kind.chosen();
-    let names: Vec<String> =
-        RAW_COLUMNS.split(", ").filter_map(|item| item.trim().strip_prefix("x.")).map(|name| format!("r.{name}")).collect();
+    let names: Vec<String> = RAW_COLUMNS
+        .split(", ")
+        .filter_map(|item| item.trim().strip_prefix("x."))
+        .map(|name| format!("r.{name}"))
+        .collect();
     let sql = format!(
         "WITH told AS (SELECT {RAW_COLUMNS}, x.{column} AS subject, CASE WHEN x.action_class = 'grant' AND \
          COALESCE(x.is_service_grant, FALSE) THEN 3 WHEN x.action_class = 'grant' THEN 2 WHEN x.outcome = 'ok' THEN 0 ELSE \
@@ -177,7 +180,12 @@ pub(super) fn acts(asked: &mut Asked<'_>, kind: Kind) -> Rows {
 }
 
 /// The acts of one subject with their records; and a word when there are more.
-pub(super) fn act_list(rows: &[Row<'_>], kind: Kind, subjects: &Subjects, anchors: &HashMap<String, String>) -> (Vec<Act>, String) {
+pub(super) fn act_list(
+    rows: &[Row<'_>],
+    kind: Kind,
+    subjects: &Subjects,
+    anchors: &HashMap<String, String>,
+) -> (Vec<Act>, String) {
     let shown = rows.iter().filter(|row| row.number("row_no") <= ACTS as i64);
     let acts = shown.map(|row| Act {
         time: row.instant("event_time").map(when).unwrap_or_default(),

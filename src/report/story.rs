@@ -201,8 +201,16 @@ fn data_row(found: &Found, texts: &mut Texts, subjects: &Subjects, evidence: &Ev
         texts.linked(&principal.text, &principal.link),
         texts.number(&found.place()),
         found.events,
-        [json!(found.number), json!(seconds(found.last)), json!(found.source_ip), json!(found.integrity), json!(found.incident),
-         json!(details), json!(ids), json!(found.ids.len())],
+        [
+            json!(found.number),
+            json!(seconds(found.last)),
+            json!(found.source_ip),
+            json!(found.integrity),
+            json!(found.incident),
+            json!(details),
+            json!(ids),
+            json!(found.ids.len())
+        ],
     ])
 }
 

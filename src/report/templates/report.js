@@ -380,6 +380,15 @@
   });
 
   // Paper gets what the filters leave, up to a bound.
-  window.addEventListener("beforeprint", () => { for (const table of tables) { table.size = PRINTED; table.page = 0; table.show(); } });
-  window.addEventListener("afterprint", () => { for (const table of tables) { table.size = PAGE; table.show(); } });
+  let unfolded = [];
+  window.addEventListener("beforeprint", () => {
+    for (const table of tables) { table.size = PRINTED; table.page = 0; table.show(); }
+    // What stands inside an open section is printed with it.
+    unfolded = Array.from(document.querySelectorAll("details[open] .policy:not([open])"));
+    for (const one of unfolded) { one.open = true; }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const table of tables) { table.size = PAGE; table.show(); }
+    for (const one of unfolded) { one.open = false; }
+  });
 }());
