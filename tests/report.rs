@@ -169,6 +169,10 @@ fn the_same_case_gives_the_same_report() {
         !text.contains(" href=\"tables") && first.contains(" href=\"tables"),
         "only inside the case are links to its files"
     );
+    std::fs::remove_file(case.join("tables/exposure.parquet")).unwrap();
+    assert_eq!(make(true), Some(0));
+    let text = std::fs::read_to_string(&outside).unwrap();
+    assert!(text.contains("could not be read from the case: exposure"), "a table that is not there is named");
     let none = folder.path().join("none");
     let ran = keytrail().args(["analyze", "sample-logs", "-q", "--no-report", "--out"]).arg(&none).output().unwrap();
     assert!(ran.status.success() && !none.join("report.html").exists());

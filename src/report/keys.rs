@@ -11,7 +11,7 @@ use super::findings::{Findings, SEVERITIES};
 use super::format::{count, many, span, when};
 use super::model::{Fact, Grid, Item, Paged, PolicyVersion, Subject, fact};
 use super::paged::{Texts, block};
-use super::shared::{self, Kind, ROWS, act_list, finding_grid, network_grid, ranked};
+use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::{Subjects, shown};
 use serde_json::{Value, json};
 
@@ -153,40 +153,55 @@ struct Asides {
     acts: Rows,
 }
 
+const PAIRS: Question<'_> = Question {
+    table: "pairs",
+    subject: "key_arn",
+    select: "x.principal, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time",
+    order: "x.use_count DESC, x.principal DESC",
+    limit: ROWS,
+};
+
+/// Columns of a grant that the sections show.
+pub(super) const GRANT_COLUMNS: &str = "x.grant_id, x.key_arn, x.created_time, x.creator, x.grantee_principal, \
+                                        x.grant_operations, x.is_open, x.ended_time, x.ended_how, x.use_count";
+
+const GRANTS: Question<'_> = Question {
+    table: "grants",
+    subject: "key_arn",
+    select: GRANT_COLUMNS,
+    order: "x.is_service_grant, x.created_time, x.grant_id",
+    limit: ROWS,
+};
+
+const POLICIES: Question<'_> = Question {
+    table: "policies",
+    subject: "key_arn",
+    select: "x.version_no, x.event_time, x.action, x.principal, x.is_default, x.is_known, x.is_public, \
+             x.external_accounts, x.bypasses_lockout, x.locks_out_owner, x.policy, x.until_time",
+    order: "x.version_no",
+    limit: VERSIONS,
+};
+
+const ALIASES: Question<'_> = Question {
+    table: "aliases",
+    subject: "key_arn",
+    select: "x.alias_name, x.from_time, x.until_time, x.how, x.set_by, x.previous_key_arn, x.set_event_id",
+    order: "x.from_time, x.alias_name",
+    limit: ROWS,
+};
+
 fn asides(asked: &mut Asked<'_>, scale: Scale) -> Asides {
     let life = "x.event_time, x.event_epoch, x.event_name, x.action_class, x.key_origin, x.event_id";
+    let facts = Question { table: "keys", subject: "key_arn", select: FACTS, order: "x.key_arn", limit: 1 };
     Asides {
-        facts: ranked(asked, Kind::Key, "keys", FACTS, "x.key_arn", 1),
+        facts: ranked(asked, Kind::Key, facts),
         usage: shared::usage(asked, Kind::Key, scale),
         life: life_rows(asked, life),
-        pairs: counterparts(asked),
+        pairs: ranked(asked, Kind::Key, PAIRS),
         networks: shared::networks(asked, Kind::Key),
-        grants: ranked(
-            asked,
-            Kind::Key,
-            "grants",
-            "x.grant_id, x.created_time, x.creator, x.grantee_principal, x.grantee_account_id, x.grant_operations, \
-             x.is_open, x.is_service_grant, x.ended_time, x.ended_how, x.use_count",
-            "x.is_service_grant, x.created_time, x.grant_id",
-            ROWS,
-        ),
-        policies: ranked(
-            asked,
-            Kind::Key,
-            "policies",
-            "x.version_no, x.event_time, x.action, x.principal, x.is_default, x.is_known, x.is_public, x.external_accounts, \
-             x.bypasses_lockout, x.locks_out_owner, x.policy, x.until_time",
-            "x.version_no",
-            VERSIONS,
-        ),
-        aliases: ranked(
-            asked,
-            Kind::Key,
-            "aliases",
-            "x.alias_name, x.from_time, x.until_time, x.how, x.set_by, x.previous_key_arn, x.set_event_id",
-            "x.from_time, x.alias_name",
-            ROWS,
-        ),
+        grants: ranked(asked, Kind::Key, GRANTS),
+        policies: ranked(asked, Kind::Key, POLICIES),
+        aliases: ranked(asked, Kind::Key, ALIASES),
         acts: shared::acts(asked, Kind::Key),
     }
 }
@@ -205,13 +220,6 @@ fn life_rows(asked: &mut Asked<'_>, select: &str) -> Rows {
         names.join(", ")
     );
     asked.rows("admin_events", &sql)
-}
-
-/// Who used each key most.
-fn counterparts(asked: &mut Asked<'_>) -> Rows {
-    let select =
-        "x.principal, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time";
-    ranked(asked, Kind::Key, "pairs", select, "x.use_count DESC, x.principal DESC", ROWS)
 }
 
 /// Facts of a key, as far as they are known.
@@ -280,9 +288,10 @@ fn pair_grid(rows: &[Row<'_>], subjects: &Subjects) -> Grid {
     grid.cut(ROWS, "The others are in the table pairs.")
 }
 
-fn grant_grid(rows: &[Row<'_>], subjects: &Subjects) -> Grid {
-    let heads = ["Made", "Made by", "For", "Allows", "Ended", "#Uses inferred"];
-    let mut grid = Grid::new("Grants", &heads);
+/// Grants, of one key or about one principal.
+pub(super) fn grant_grid(caption: &str, rows: &[Row<'_>], subjects: &Subjects) -> Grid {
+    let heads = ["Made", "Made by", "For", "Key", "Allows", "Ended", "#Uses inferred"];
+    let mut grid = Grid::new(caption, &heads);
     grid.rows = rows
         .iter()
         .map(|row| {
@@ -293,7 +302,8 @@ fn grant_grid(rows: &[Row<'_>], subjects: &Subjects) -> Grid {
             vec![
                 Item::time(row.instant("created_time")),
                 subjects.principal(row.raw("creator")),
-                Item::name(shown(row.raw("grantee_principal"))),
+                subjects.principal(row.raw("grantee_principal")),
+                subjects.key(row.raw("key_arn")),
                 Item::text(row.text("grant_operations").replace(',', ", ")),
                 Item::text(ended),
                 Item::number(row.number("use_count")),
@@ -409,7 +419,7 @@ pub(super) fn sections(
                 finding_grid(findings, Kind::Key, key),
                 pair_grid(pairs.get(key).unwrap_or(&none), subjects),
                 network_grid(networks.get(key).unwrap_or(&none)),
-                grant_grid(grants.get(key).unwrap_or(&none), subjects),
+                grant_grid("Grants", grants.get(key).unwrap_or(&none), subjects),
                 alias_grid(aliases.get(key).unwrap_or(&none), subjects),
             ];
             grids.retain(|grid| !grid.rows.is_empty());

@@ -210,6 +210,7 @@ pub(super) fn collect(asked: &mut Asked<'_>, manifest: &Manifest) -> crate::erro
     let (calendar, places) = calendars(asked, &names)?;
     let mut grids = Vec::new();
     let mut missing = Vec::new();
+    let mut listed = (0, 0);
     for (table, what, grid) in [
         ("evidence_limits", "limits and gaps of the evidence", limits as fn(&mut Asked<'_>) -> Grid),
         ("integrity_findings", "problems with the integrity of the log files", integrity),
@@ -220,11 +221,17 @@ pub(super) fn collect(asked: &mut Asked<'_>, manifest: &Manifest) -> crate::erro
             continue;
         }
         let mut grid = grid(asked);
+        // Chains have no severity: they are no limits.
+        let severities = grid.rows.iter().filter_map(|row| row.first()).filter(|item| item.class.starts_with("sev-"));
+        for item in severities {
+            listed.0 += 1;
+            listed.1 += usize::from(matches!(item.text.as_str(), "critical" | "high"));
+        }
         if grid.rows.is_empty() {
             grid.note = "None.".to_owned();
         }
         grids.push(grid);
     }
     grids.push(place_grid);
-    Ok(Limits { warnings: warnings(manifest), missing, grids, calendar, places })
+    Ok(Limits { listed, warnings: warnings(manifest), missing, grids, calendar, places })
 }

@@ -24,21 +24,19 @@ mod principals;
 mod open;
 mod limits;
 mod story;
+mod opening;
 mod html;
 mod files;
 
 use crate::case::manifest::Manifest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::query::run::Session;
 use ask::{Asked, SHOWN_CHARS, visible};
 use chart::Scale;
 use evidence::Evidence;
-use findings::{Findings, SEVERITIES};
-use format::{count, many, size};
+use format::{many, size};
 use html::Pages;
-use model::{Fact, Glance, Grid, Item, Report, Subject, fact};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
+use model::{Report, Subject};
 use std::path::Path;
 use subjects::Subjects;
 
@@ -71,10 +69,15 @@ pub struct Source<'p> {
 pub fn render(session: &mut Session, source: Source<'_>) -> Result<String> {
     let pages = Pages::new()?;
     let mut report = collect(session, source, &pages)?;
-    // The budgets keep it below the bound; texts that grow when they are escaped could still push it over.
+    bounded(&pages, &mut report)
+}
+
+/// The page, at most [`MAX_BYTES`] of it. The budgets of the parts keep it below the bound; texts that grow when they are
+/// escaped could still push it over.
+fn bounded(pages: &Pages, report: &mut Report) -> Result<String> {
     loop {
-        let html = pages.report(&report)?;
-        if html.len() <= MAX_BYTES || !shrink(&mut report) {
+        let html = pages.report(report)?;
+        if html.len() <= MAX_BYTES || !shrink(report) {
             return Ok(html);
         }
     }
@@ -178,7 +181,7 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
         sections(pages, &principal_details, PRINCIPAL_SECTIONS, "principals")?;
     let rows = story::rows(&findings, &subjects, &evidence);
     let (finding_rows, shown) = fill(&rows, FINDING_ROWS, |row| pages.finding(row), |_| Ok(None))?;
-    let reviews = reviews(&mut asked);
+    let reviews = opening::reviews(&mut asked);
     for (table, reason) in &asked.unanswered {
         limits
             .missing
@@ -187,9 +190,9 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
     let csv = if source.is_inside { files::links(source.case) } else { files::Links::new() };
     let mut report = Report {
         case: visible(source.name, SHOWN_CHARS),
-        facts: facts(source, &manifest)?,
+        facts: opening::facts(source, &manifest)?,
         glance: Vec::new(),
-        severities: severities(&findings),
+        severities: opening::severities(&findings),
         stories,
         more_stories,
         limits,
@@ -211,7 +214,8 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
         reviews,
         csv,
     };
-    report.glance = glance(&report, &findings);
+    let incidents = manifest.tables.get("incidents").copied().unwrap_or_default();
+    report.glance = opening::glance(&report, &findings, i64::try_from(incidents).unwrap_or(i64::MAX));
     Ok(report)
 }
 
@@ -247,146 +251,31 @@ fn cited(pages: &Pages, evidence: &mut Evidence) -> Result<(Vec<String>, String)
     Ok((html, note))
 }
 
-fn facts(source: Source<'_>, manifest: &Manifest) -> Result<Vec<Fact>> {
-    let path = source.case.join("manifest.json");
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, "read the manifest", error))?;
-    let hash = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    let number = |value: u64| count(i64::try_from(value).unwrap_or(i64::MAX));
-    let mut facts = Vec::new();
-    let range = match (&manifest.events.first_kms_event, &manifest.events.last_kms_event) {
-        (Some(first), Some(last)) => format!("{first} to {last} (UTC, as all times here)"),
-        _ => "no KMS event".to_owned(),
-    };
-    fact(&mut facts, "KMS events", Item::text(format!("{}, {range}", number(manifest.events.kms))));
-    fact(&mut facts, "Related events", Item::text(number(manifest.events.adjacent)));
-    let read = format!(
-        "{} with {} records, {} repeated deliveries left out",
-        many(i64::try_from(manifest.inputs.files).unwrap_or(i64::MAX), "file"),
-        number(manifest.events.records),
-        number(manifest.events.duplicates)
-    );
-    fact(&mut facts, "Read", Item::text(read));
-    let homes: Vec<String> = manifest.home_accounts.iter().take(50).map(|account| visible(account, 40)).collect();
-    let more = manifest.home_accounts.len().saturating_sub(homes.len());
-    let more = if more > 0 { format!(" and {} more", size(more)) } else { String::new() };
-    fact(&mut facts, "Home accounts", Item::text(homes.join(", ") + &more));
-    let tool =
-        format!("{} {}, run from {} to {}", manifest.tool, manifest.version, manifest.started, manifest.finished);
-    fact(&mut facts, "Made by", Item::text(visible(&tool, SHOWN_CHARS)));
-    fact(
-        &mut facts,
-        "Command",
-        Item::name(visible(&format!("keytrail {}", manifest.arguments.join(" ")), SHOWN_CHARS)),
-    );
-    fact(&mut facts, "SHA-256 of manifest.json", Item::name(hash));
-    Ok(facts)
-}
+#[cfg(test)]
+mod tests {
+    use super::model::{Grid, Item};
+    use super::*;
 
-fn severities(findings: &Findings) -> Vec<(Item, String)> {
-    SEVERITIES.iter().zip(findings.totals).map(|(name, total)| (Item::severity(name), count(total))).collect()
-}
+    #[test]
+    fn what_does_not_fit_is_left_out_from_the_first_on() {
+        let items = ["aa", "bbb", "c", "d"];
+        let rest = |item: &&str| Ok(Some(format!("({item})")));
+        let (out, shown) = fill(&items, 4, |item| Ok((*item).to_owned()), rest).unwrap();
+        assert_eq!((out.concat().as_str(), shown), ("aa(bbb)(c)(d)", 1));
+        let (out, shown) = fill(&items, 7, |item| Ok((*item).to_owned()), |_| Ok(None)).unwrap();
+        assert_eq!((out.concat().as_str(), shown), ("aabbbcd", 4));
+    }
 
-/// The four questions at the top.
-fn glance(report: &Report, findings: &Findings) -> Vec<Glance> {
-    let rows = |grid: &Grid| grid.rows.len();
-    let bad = findings.totals.iter().take(2).sum::<i64>();
-    let incidents = report.stories.len() + rows(&report.more_stories);
-    let happened = match findings.total() {
-        0 => vec!["No rule found anything.".to_owned()],
-        total => vec![
-            format!(
-                "{} in {} incident{}",
-                many(total, "finding"),
-                size(incidents),
-                if incidents == 1 { "" } else { "s" }
-            ),
-            format!("{} of them critical or high", count(bad)),
-        ],
-    };
-    let limits: usize = report
-        .limits
-        .grids
-        .iter()
-        .filter(|grid| !grid.caption.starts_with("What was") && !grid.caption.contains("chains"))
-        .map(rows)
-        .sum();
-    let mut unseen = vec![format!("{} listed", many(limits as i64, "limit"))];
-    if !report.limits.warnings.is_empty() {
-        unseen.push(many(report.limits.warnings.len() as i64, "warning"));
+    #[test]
+    fn no_report_is_longer_than_the_bound_and_what_is_left_out_is_said() {
+        let mut grid = Grid::new("much", &["Head"]);
+        grid.rows = vec![vec![Item::name("<&\"'>".repeat(5_000))]; 400];
+        let mut report = Report { open: vec![grid; 5], cited: vec!["x".repeat(50_000); 100], ..Report::default() };
+        let pages = Pages::new().unwrap();
+        assert!(pages.report(&report).unwrap().len() > 2 * MAX_BYTES);
+        let html = bounded(&pages, &mut report).unwrap();
+        assert!(html.len() <= MAX_BYTES && html.len() > MAX_BYTES / 8, "{}", html.len());
+        assert!(html.contains("More was left out to bound the size of this file"));
+        assert!(html.trim_end().ends_with("</html>"));
     }
-    if !report.limits.missing.is_empty() {
-        unseen.push(format!("{} not known", many(report.limits.missing.len() as i64, "thing")));
-    }
-    let names = ["Deletions pending", "Grants open", "Key policies open", "Keys unusable", "Trails stopped or blind"];
-    // A table that was cut has more rows than are shown.
-    let known = |grid: &Grid| {
-        format!("{}{}", size(rows(grid)), if grid.note.starts_with("The first") { " and more" } else { "" })
-    };
-    let open = report
-        .open
-        .iter()
-        .zip(names)
-        .filter(|(grid, _)| rows(grid) > 0)
-        .map(|(grid, name)| format!("{name}: {}", known(grid)));
-    let mut open: Vec<String> = open.collect();
-    if open.is_empty() {
-        open.push("Nothing in the evidence".to_owned());
-    }
-    vec![
-        Glance { title: "What happened", link: "#happened", lines: happened },
-        Glance { title: "What the evidence cannot show", link: "#limits", lines: unseen },
-        Glance { title: "What data was exposed", link: "#exposed", lines: exposed(&report.exposure.total) },
-        Glance { title: "What is still open", link: "#open", lines: open },
-    ]
-}
-
-/// Kinds of data at the top.
-const EXPOSED: usize = 6;
-
-/// What the suspects opened, the most first.
-fn exposed(total: &Grid) -> Vec<String> {
-    let number = |item: &Item| item.text.replace(',', "").parse::<i64>().unwrap_or(0);
-    let mut opened: Vec<(i64, &Item, &Item)> = total
-        .rows
-        .iter()
-        .filter_map(|row| Some((number(row.get(2)?), row.first()?, row.get(1)?)))
-        .filter(|(calls, _, _)| *calls > 0)
-        .collect();
-    opened.sort_by_key(|(calls, _, named)| (-number(named), -calls));
-    let kinds = opened.len();
-    let line = |(calls, class, named): (i64, &Item, &Item)| match named.text.as_str() {
-        "0" => format!("{}: {} calls", class.text, count(calls)),
-        named => format!("{}: {named} opened", class.text),
-    };
-    let mut lines: Vec<String> = opened.into_iter().take(EXPOSED).map(line).collect();
-    if kinds > EXPOSED {
-        lines.push(format!("and {} more kinds of data", kinds - EXPOSED));
-    }
-    if lines.is_empty() {
-        lines.push("Nothing that a suspect opened".to_owned());
-    }
-    lines
-}
-
-/// The scorecard of the reviews.
-fn reviews(asked: &mut Asked<'_>) -> Grid {
-    let sql = "SELECT w.review, w.title, CAST(COUNT(CASE WHEN w.result = 'fail' THEN 1 END) AS BIGINT) AS failed, \
-               CAST(COUNT(CASE WHEN w.result = 'pass' THEN 1 END) AS BIGINT) AS passed, \
-               CAST(COUNT(CASE WHEN w.result = 'unknown' THEN 1 END) AS BIGINT) AS unknown_count \
-               FROM reviews AS w GROUP BY w.review, w.title ORDER BY review, title";
-    let mut grid = Grid::new(crate::query::scorecard::CAVEAT, &["Review", "#Fail", "#Pass", "#Unknown"]);
-    grid.rows = asked
-        .rows("reviews", sql)
-        .iter()
-        .map(|row| {
-            let mut cells = vec![Item::text(row.text("title"))];
-            cells.extend(["failed", "passed", "unknown_count"].map(|name| Item::number(row.number(name))));
-            cells
-        })
-        .collect();
-    grid
 }

@@ -314,9 +314,11 @@ pub(super) struct Cited {
     pub(super) raw: Raw,
 }
 
-/// A limit of the evidence.
-#[derive(Debug, Clone, Serialize)]
+/// What the evidence cannot show.
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Limits {
+    /// Limits and problems of integrity that the tables list, and those of them that are critical or high.
+    pub(super) listed: (usize, usize),
     /// Sentences that stand in the manifest: warnings and inputs that were not understood.
     pub(super) warnings: Vec<String>,
     /// What is not known because the case lacks the table.
@@ -354,7 +356,7 @@ pub(super) struct Paged {
 }
 
 /// The whole report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Report {
     /// Name of the case.
     pub(super) case: String,

@@ -9,9 +9,9 @@ use super::evidence::Evidence;
 use super::exposure;
 use super::findings::Findings;
 use super::format::{count, many, span};
-use super::keys::{paged, worst};
+use super::keys::{GRANT_COLUMNS, grant_grid, paged, worst};
 use super::model::{Fact, Grid, Item, Paged, Subject, fact};
-use super::shared::{self, Kind, ROWS, act_list, finding_grid, network_grid, ranked};
+use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::Subjects;
 
 /// Principals in the table for scripts.
@@ -159,6 +159,22 @@ fn key_grid(rows: &[Row<'_>], subjects: &Subjects) -> Grid {
     grid.cut(ROWS, "The others are in the table pairs.")
 }
 
+const PAIRS: Question<'_> = Question {
+    table: "pairs",
+    subject: "principal",
+    select: "x.key_arn, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time",
+    order: "x.use_count DESC, x.key_arn DESC",
+    limit: ROWS,
+};
+
+const GRANTS: Question<'_> = Question {
+    table: "grants",
+    subject: "grantee_principal",
+    select: GRANT_COLUMNS,
+    order: "x.is_service_grant, x.created_time, x.grant_id, x.key_arn",
+    limit: ROWS,
+};
+
 /// The sections of all chosen principals, in their order.
 pub(super) fn sections(
     asked: &mut Asked<'_>,
@@ -167,17 +183,20 @@ pub(super) fn sections(
     evidence: &Evidence,
     scale: Scale,
 ) -> Vec<Subject> {
-    let pair_columns =
-        "x.key_arn, x.use_count, x.reveal_count, x.direct_count, x.via, x.data_class, x.first_time, x.last_time";
+    let facts_question =
+        Question { table: "principals", subject: "principal", select: FACTS, order: "x.principal", limit: 1 };
     let answers = [
-        ranked(asked, Kind::Principal, "principals", FACTS, "x.principal", 1),
+        ranked(asked, Kind::Principal, facts_question),
         shared::usage(asked, Kind::Principal, scale),
-        ranked(asked, Kind::Principal, "pairs", pair_columns, "x.use_count DESC, x.key_arn DESC", ROWS),
+        ranked(asked, Kind::Principal, PAIRS),
         shared::networks(asked, Kind::Principal),
         shared::acts(asked, Kind::Principal),
         exposure::classes(asked, Kind::Principal.chosen()),
+        ranked(asked, Kind::Principal, Question { subject: "creator", ..GRANTS }),
+        ranked(asked, Kind::Principal, GRANTS),
     ];
-    let [facts_by, usage, pairs, networks, acts, classes] = answers.each_ref().map(|rows| rows.by("subject"));
+    let [facts_by, usage, pairs, networks, acts, classes, made, received] =
+        answers.each_ref().map(|rows| rows.by("subject"));
     let none = Vec::new();
     subjects
         .principals
@@ -193,6 +212,8 @@ pub(super) fn sections(
                 exposure::class_grid(classes.get(principal).unwrap_or(&none)),
                 key_grid(pairs.get(principal).unwrap_or(&none), subjects),
                 network_grid(networks.get(principal).unwrap_or(&none)),
+                grant_grid("Grants it made", made.get(principal).unwrap_or(&none), subjects),
+                grant_grid("Grants it received", received.get(principal).unwrap_or(&none), subjects),
             ];
             grids.retain(|grid| !grid.rows.is_empty());
             let events = row.map_or(0, |row| row.number("event_count"));

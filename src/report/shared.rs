@@ -53,15 +53,30 @@ impl Kind {
     }
 }
 
-/// The rows of `table` of each chosen subject: at most one more than `limit`, in the order of `order`, which must be total.
-/// `select` names the columns, each as `x.column`.
-pub(super) fn ranked(asked: &mut Asked<'_>, kind: Kind, table: &str, select: &str, order: &str, limit: usize) -> Rows {
+/// What is asked of a table for each chosen subject.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'q> {
+    /// The table.
+    pub(super) table: &'q str,
+    /// The column that names the subject.
+    pub(super) subject: &'q str,
+    /// The columns wanted, each as `x.column`.
+    pub(super) select: &'q str,
+    /// A total order of the rows of one subject.
+    pub(super) order: &'q str,
+    /// Rows of each subject; one more is given when there are more.
+    pub(super) limit: usize,
+}
+
+/// The rows of a table for each chosen subject, bounded for each.
+pub(super) fn ranked(asked: &mut Asked<'_>, kind: Kind, question: Question<'_>) -> Rows {
+    let Question { table, subject, select, order, limit } = question;
     let (column, chosen) = (kind.column(), kind.chosen());
     let names: Vec<&str> = select.split(", ").filter_map(|item| item.split(['.', ' ']).next_back()).collect();
     let shown: Vec<String> = names.iter().map(|name| format!("r.{name}")).collect();
     let sql = format!(
-        "WITH ranked AS (SELECT x.{column} AS subject, {select}, CAST(ROW_NUMBER() OVER (PARTITION BY x.{column} ORDER BY \
-         {order}) AS BIGINT) AS row_no FROM {table} AS x JOIN {chosen} AS c ON c.{column} = x.{column}) \
+        "WITH ranked AS (SELECT x.{subject} AS subject, {select}, CAST(ROW_NUMBER() OVER (PARTITION BY x.{subject} ORDER BY \
+         {order}) AS BIGINT) AS row_no FROM {table} AS x JOIN {chosen} AS c ON c.{column} = x.{subject}) \
          SELECT r.subject, r.row_no, {} FROM ranked AS r WHERE r.row_no <= {} ORDER BY subject, row_no",
         shown.join(", "),
         limit + 1
