@@ -128,7 +128,7 @@ fn draw(scale: Scale, stacks: &[Vec<i64>]) -> Option<String> {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(4)
-            .margin_right(24)
+            .margin_right(38)
             .x_label_area_size(22)
             .y_label_area_size(44)
             .build_cartesian_2d(0.0..width, 0.0..top)
