@@ -30,7 +30,7 @@ const HOMES: [(&str, &[&str]); 24] = [
     ("include_dir", &["query"]),
     ("ring", &["integrity"]),
     ("md5", &["integrity"]),
-    ("base64", &["integrity"]),
+    ("base64", &["integrity", "report"]),
     ("minijinja", &["report"]),
     ("plotters", &["report"]),
     ("similar", &["report"]),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Tables that the report shows and links to.
-pub const LINKED: [&str; 14] = [
+pub const LINKED: [&str; 15] = [
     "keys",
     "principals",
     "exposure",
@@ -22,6 +22,7 @@ pub const LINKED: [&str; 14] = [
     "pairs",
     "origin_days",
     "evidence_limits",
+    "integrity",
     "integrity_findings",
     "integrity_chains",
     "coverage",

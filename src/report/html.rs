@@ -7,6 +7,8 @@
 
 use super::model::{Cited, FindingRow, Report, Subject};
 use crate::error::{Error, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
@@ -26,21 +28,7 @@ const TEMPLATES: [(&str, &str); 5] = [
 
 /// `sha256-...` as a Content-Security-Policy names an inline text.
 fn csp_hash(text: &str) -> String {
-    format!("sha256-{}", base64(&Sha256::digest(text.as_bytes())))
-}
-
-/// Base64 with padding, RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let letter = LETTERS.get((bits >> (18 - 6 * place) & 63) as usize).copied().unwrap_or(b'=');
-            out.push(if place <= group.len() { char::from(letter) } else { '=' });
-        }
-    }
-    out
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
 /// The templates, ready.
@@ -125,8 +113,6 @@ mod tests {
 
     #[test]
     fn hashes_are_those_that_browsers_compute() {
-        assert_eq!(base64(b""), "");
-        assert_eq!((base64(b"f"), base64(b"fo"), base64(b"foobar")), ("Zg==".into(), "Zm8=".into(), "Zm9vYmFy".into()));
         // From the Content Security Policy specification, level 2, section 4.2.4.
         assert_eq!(csp_hash("alert('Hello, world.');"), "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng=");
     }

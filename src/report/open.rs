@@ -4,7 +4,7 @@
 //! "none" is an answer. A date stands where a clock would be wrong tomorrow: the day on which a key is gone.
 
 use super::ask::{Asked, Row};
-use super::format::{many, when};
+use super::format::{count, when};
 use super::keys::dangers;
 use super::model::{Grid, Item};
 use super::subjects::{Subjects, shown};
@@ -26,7 +26,7 @@ fn deletions(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
                d.resource_count, d.failure_count, d.deletion_id FROM deletions AS d WHERE d.outcome IN ('pending', \
                'waiting_for_replicas', 'overdue') ORDER BY deadline_time NULLS LAST, key_arn, deletion_id LIMIT 201";
     let heads = [
-        "Gone on (UTC)",
+        "Earliest deletion",
         "Key",
         "Aliases",
         "State",
@@ -89,8 +89,8 @@ fn grants(asked: &mut Asked<'_>, subjects: &Subjects) -> Grid {
         finish(Grid::new("Grants that are open, without those of AWS services", &heads), cells.collect(), "grants");
     let of_services = asked.rows("grants", services).iter().map(|row| row.number("n")).sum::<i64>();
     if of_services > 0 {
-        grid.note =
-            format!("{} {} of AWS services are open, too.", grid.note, many(of_services, "grant")).trim().to_owned();
+        let told = format!("Open grants of AWS services, which are not listed: {}.", count(of_services));
+        grid.note = format!("{} {told}", grid.note).trim().to_owned();
     }
     grid
 }

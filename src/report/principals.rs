@@ -102,12 +102,12 @@ fn facts(row: &Row<'_>) -> Vec<Fact> {
     fact(&mut facts, "Type", Item::text(row.text("principal_type")));
     fact(&mut facts, "Account", Item::text(row.text("principal_account_id")));
     let whose = match row.flag("is_home") {
-        Some(true) => "one of the home accounts",
+        Some(true) => "a home account",
         Some(false) if row.is("is_service") => "an AWS service",
-        Some(false) => "none of the home accounts",
+        Some(false) => "no home account",
         None => "",
     };
-    fact(&mut facts, "That is", Item::text(whose));
+    fact(&mut facts, "Whose", Item::text(whose));
     fact(&mut facts, "Seen", Item::text(span(row.instant("first_time"), row.instant("last_time"))));
     let used = format!(
         "{}, {} gave plaintext, {} direct; {} used, {} named",
