@@ -5,6 +5,7 @@
 //!                                                                                    |
 //!                                   queries/views/*.sql (keys, timelines, exposure ...)         <- SQL
 //!                                   queries/detect/**.sql                          -> findings  <- SQL
+//!                                   report/                                        -> one HTML file
 //! ```
 //!
 //! Modules stand in the order the data flows; a module uses only modules above it, and a test keeps it so.
@@ -23,3 +24,4 @@ pub mod integrity;
 pub mod pipeline;
 pub mod case;
 pub mod query;
+pub mod report;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Outside crates and the modules that may name them.
-const HOMES: [(&str, &[&str]); 25] = [
+const HOMES: [(&str, &[&str]); 29] = [
     ("flate2", &["read"]),
     ("libdeflater", &["read"]),
     ("zstd", &["read"]),
@@ -30,7 +30,10 @@ const HOMES: [(&str, &[&str]); 25] = [
     ("include_dir", &["query"]),
     ("ring", &["integrity"]),
     ("md5", &["integrity"]),
-    ("base64", &["integrity"]),
+    ("base64", &["integrity", "report"]),
+    ("minijinja", &["report"]),
+    ("plotters", &["report"]),
+    ("similar", &["report"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

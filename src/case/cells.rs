@@ -161,11 +161,7 @@ fn new_builders(schema: &arrow_schema::Schema) -> Vec<Box<dyn ArrayBuilder>> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_parquet<'c>(
-    path: &Path,
-    columns: &[Column],
-    rows: impl IntoIterator<Item = Vec<Cell<'c>>>,
-) -> Result<()> {
+pub fn write_parquet<'c>(path: &Path, columns: &[Column], rows: impl IntoIterator<Item = Vec<Cell<'c>>>) -> Result<()> {
     let mut table = CellTable::create(path, columns)?;
     rows.into_iter().try_for_each(|row| table.push(&row))?;
     table.finish()

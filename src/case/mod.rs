@@ -4,8 +4,8 @@
 //! temporary sibling that is renamed when it is complete, so that a case is never half. [`folder`] makes and commits it,
 //! [`events`] merges and writes rows in parallel, [`existing`] reads a case back for `--append`, [`ids`] finds ids that
 //! stand for two records, [`log_files`] and [`scope`] keep what coverage is told from, [`validate`] judges digests and
-//! [`provenance`] finds the verdicts behind events, [`build`] puts them together; [`manifest`] and [`custody`] say what a case
-//! consists of and whether it still does.
+//! [`provenance`] finds the verdicts behind events, [`lookup`] finds the events behind ids, [`build`] puts them together;
+//! [`manifest`] and [`custody`] say what a case consists of and whether it still does.
 
 pub mod folder;
 pub mod ids;
@@ -15,6 +15,7 @@ pub mod events;
 pub mod existing;
 pub mod log_files;
 pub mod scope;
+pub mod lookup;
 pub mod manifest;
 pub mod custody;
 pub mod validate;

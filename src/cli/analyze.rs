@@ -7,7 +7,7 @@
 use super::args::{AnalyzeArgs, Format};
 use super::config::{self, Display};
 use super::progress::Progress;
-use super::{Exit, library, note, screen, summary, validation};
+use super::{Exit, library, note, report, screen, summary, validation};
 use anyhow::{Result, bail};
 use keytrail::case::build::{Built, build};
 use keytrail::case::cells::TextForm;
@@ -96,6 +96,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         finished: manifest.finished.clone(),
     });
     manifest.write(&folder.path(""))?;
+    let is_reported = args.no_report || report_written(args, &folder, &manifest);
     folder.commit()?;
     if !display.quiet {
         if problems.any() {
@@ -113,7 +114,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         note(screen::text(&told, display.stderr).trim_end());
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
-    Ok(match (met, problems.any() || !analysis.failed.is_empty()) {
+    Ok(match (met, problems.any() || !analysis.failed.is_empty() || !is_reported) {
         (true, _) => Exit::FindingsMet,
         (false, true) => Exit::InputProblems,
         (false, false) => Exit::Done,
@@ -139,6 +140,16 @@ fn validation(args: &AnalyzeArgs) -> Result<Option<Validation>> {
 /// True when a case has digests by which its files can be judged again.
 fn has_digests(case: &std::path::Path) -> bool {
     row_count(&case.join("tables/integrity_digests.parquet")).is_ok_and(|rows| rows > 0)
+}
+
+/// Writes the report of the case that is complete but for its name. A report that cannot be made is no reason to lose the
+/// case: it is said, and the exit code tells.
+fn report_written(args: &AnalyzeArgs, folder: &NewFolder, manifest: &Manifest) -> bool {
+    let written = report::write_into(&folder.path(""), &report::case_name(&args.out), &manifest.home_accounts);
+    if let Err(error) = &written {
+        note(format!("warning: the report could not be written: {error:#}"));
+    }
+    written.is_ok()
 }
 
 /// What decides which records a run reads and keeps: runs with the same text can go on where another one was killed.

@@ -65,6 +65,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keytrail coverage --case case\n  keytrail coverage ./AWSLogs\n  keytrail coverage --case case --rows hours --format csv > hours.csv\n  keytrail coverage --case case --rows logs --format parquet -o logs.parquet"
     )]
     Coverage(Box<CoverageArgs>),
+    /// Write the report of a case: one HTML file that needs no network, no server and no script.
+    #[command(
+        after_help = "Examples:\n  keytrail report --case case                      # writes case/report.html\n  keytrail report --case case -o annex.html\n\n`analyze` writes case/report.html, too; this makes it again, or elsewhere. A report inside the case links to the tables there as CSV."
+    )]
+    Report(ReportArgs),
     /// Compare two cases: new, gone and changed keys, principals, pairs, grants, aliases, findings and review results.
     #[command(
         after_help = "Examples:\n  keytrail compare case-2025q3 case-2025q4\n  keytrail compare last-week this-week --format csv > changes.csv"
@@ -221,6 +226,9 @@ pub(crate) struct AnalyzeArgs {
     /// Validation.
     #[command(flatten)]
     pub(crate) validation: ValidationArgs,
+    /// Do not write report.html and the CSV files it links to.
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// Filters.
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
@@ -580,6 +588,26 @@ pub(crate) enum CoverageRows {
     Trails,
     /// Log objects that CloudTrail names, and files that it never names.
     Logs,
+}
+
+/// `keytrail report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The case.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: PathBuf,
+    /// The file to write; default: report.html in the case, which is replaced.
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Worker threads; default: one per processor.
+    #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
+    pub(crate) jobs: Option<usize>,
+    /// Display.
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
 }
 
 /// `keytrail compare`.

@@ -19,6 +19,7 @@ mod query;
 mod incidents;
 mod review;
 mod coverage;
+mod report;
 mod compare;
 mod manifest;
 mod queries;
@@ -111,6 +112,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Incidents(args) => incidents::run(args),
         Command::Review(args) => review::run(args),
         Command::Coverage(args) => coverage::run(args),
+        Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Queries(args) => queries::run(args),
@@ -142,6 +144,7 @@ fn sql_jobs(command: &Command) -> Option<usize> {
         Command::Coverage(args) => args.resources.jobs,
         Command::Query(args) => args.jobs,
         Command::Review(args) => args.jobs,
+        Command::Report(args) => args.jobs,
         Command::Queries(_) | Command::Findings(_) | Command::Incidents(_) | Command::Compare(_) => None,
     };
     Some(config::jobs(jobs))

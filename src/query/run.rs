@@ -222,6 +222,26 @@ impl Session {
         &self.settings.home_accounts
     }
 
+    /// The columns of a table of the case.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub fn columns(&mut self, table: &str) -> Result<Vec<ResultColumn>> {
+        self.engine.columns(table)
+    }
+
+    /// Makes `texts` a table of one column, so that statements can join a chosen few.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn register_texts(&mut self, table: &str, column: &str, texts: &[String]) -> Result<()> {
+        self.engine.register_rows(table, &Table::of_texts(column, texts))?;
+        let values: Vec<_> = texts.iter().map(|text| format!("({})", sql_text(text))).collect();
+        let source = format!("SELECT * FROM (VALUES {}) AS v({column})", values.join(", "));
+        self.add_table(table, TableSource::Select(source));
+        Ok(())
+    }
+
     /// Events in the case.
     pub fn event_count(&self) -> u64 {
         self.event_count

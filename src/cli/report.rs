@@ -1,0 +1,85 @@
+//! `keytrail report`: a case as one HTML file.
+//!
+//! In: a case. Out: the file, written beside its place and renamed, so that it is never half. Inside the case it replaces
+//! the one that is there, because the same case gives the same bytes; elsewhere an existing file takes `--force`.
+
+use super::args::ReportArgs;
+use super::config::Display;
+use super::{Exit, note};
+use anyhow::{Context, Result, bail};
+use keytrail::case::folder::is_case;
+use keytrail::case::manifest::Manifest;
+use keytrail::query::run::{Session, Settings};
+use keytrail::report::{Source, render, write_csv};
+use std::path::{Path, PathBuf};
+
+/// What a case is called: the last part of its path.
+pub(crate) fn case_name(case: &Path) -> String {
+    let absolute =
+        std::fs::canonicalize(case).or_else(|_| std::path::absolute(case)).unwrap_or_else(|_| case.to_owned());
+    absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "case".to_owned())
+}
+
+fn html(case: &Path, name: &str, homes: &[String], is_inside: bool) -> Result<String> {
+    let settings = Settings { home_accounts: homes.to_vec(), ..Settings::default() };
+    let mut session = Session::open(case, settings)?;
+    Ok(render(&mut session, Source { case, name, is_inside })?)
+}
+
+/// Writes `report.html` into the folder of a case, and the CSV files that it links to.
+pub(crate) fn write_into(case: &Path, name: &str, homes: &[String]) -> Result<()> {
+    write_csv(case)?;
+    write(&case.join("report.html"), &html(case, name, homes, true)?)
+}
+
+/// Writes a file beside its place and renames it.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let unfinished = path.with_file_name(format!(".{name}.unfinished-{}", std::process::id()));
+    let written = std::fs::write(&unfinished, text)
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .with_context(|| format!("{}: write the report", path.display()));
+    if written.is_err() {
+        // Nothing more can be done about a file that cannot be removed; its name says what it is.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written
+}
+
+/// Where the report goes, when it is not into the case.
+fn elsewhere(args: &ReportArgs) -> Option<PathBuf> {
+    let output = args.output.clone()?;
+    let own = std::fs::canonicalize(args.case.join("report.html")).ok();
+    let is_own = own.is_some() && own == std::fs::canonicalize(&output).ok();
+    (!is_own).then_some(output)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the case cannot be read, or the file exists or cannot be written.
+pub(crate) fn run(args: &ReportArgs) -> Result<Exit> {
+    let display = Display::new(&args.display);
+    if !is_case(&args.case) {
+        bail!("{}: not a case: expected a folder written by `keytrail analyze`", args.case.display());
+    }
+    let homes = Manifest::read(&args.case)?.home_accounts;
+    let name = case_name(&args.case);
+    let path = match elsewhere(args) {
+        Some(path) => {
+            if path.exists() && !args.force {
+                bail!("{}: exists: --force replaces it", path.display());
+            }
+            write(&path, &html(&args.case, &name, &homes, false)?)?;
+            path
+        }
+        None => {
+            write_into(&args.case, &name, &homes)?;
+            args.case.join("report.html")
+        }
+    };
+    if !display.quiet {
+        note(format!("report: {}", path.display()));
+    }
+    Ok(Exit::Done)
+}

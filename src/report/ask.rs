@@ -1,0 +1,193 @@
+//! Questions to the case: small SELECTs through the query engine, and their rows by column name.
+//!
+//! In: a statement of keytrail's own. Out: rows whose texts are safe to show: control, bidirectional and zero-width
+//! characters are visible escapes, and a text of a megabyte is cut with a word. Escaping for HTML comes later, in the
+//! templates, and only there. A question that cannot be answered (a table that an older case lacks) does not take the
+//! report with it: it gives no rows, and the report says so.
+
+use crate::error::Result;
+use crate::output::Cell;
+use crate::output::terminal::sanitize;
+use crate::query::header::Header;
+use crate::query::run::Session;
+use std::collections::BTreeMap;
+
+/// Characters of one text that a table of the report shows; what is longer is cut, and says how long it was.
+pub(super) const SHOWN_CHARS: usize = 1_000;
+
+/// `text` without what could hide itself or move the text around it, and at most `limit` characters of it.
+pub(super) fn visible(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return sanitize(text);
+    }
+    let head: String = text.chars().take(limit).collect();
+    format!("{} [cut: {length} characters]", sanitize(&head))
+}
+
+/// A case that is asked.
+pub(super) struct Asked<'s> {
+    session: &'s mut Session,
+    /// Questions that had no answer: what was asked for, and why.
+    pub(super) unanswered: BTreeMap<String, String>,
+}
+
+impl<'s> Asked<'s> {
+    pub(super) fn new(session: &'s mut Session) -> Asked<'s> {
+        Asked { session, unanswered: BTreeMap::new() }
+    }
+
+    /// True when the case has the table.
+    pub(super) fn has(&self, table: &str) -> bool {
+        self.session.has_table(table)
+    }
+
+    /// True when the table has the column.
+    pub(super) fn has_column(&mut self, table: &str, column: &str) -> bool {
+        self.session.columns(table).is_ok_and(|columns| columns.iter().any(|other| other.name == column))
+    }
+
+    /// Makes `texts` the one-column table `table`, for joins.
+    ///
+    /// # Errors
+    /// When the engine refuses it.
+    pub(super) fn register(&mut self, table: &str, column: &str, texts: &[String]) -> Result<()> {
+        self.session.register_texts(table, column, texts)
+    }
+
+    /// The rows of a statement about `table`; none, and a note, when they cannot be had.
+    pub(super) fn rows(&mut self, table: &str, sql: &str) -> Rows {
+        if !self.has(table) {
+            self.unanswered.insert(table.to_owned(), "the case has no such table".to_owned());
+            return Rows::default();
+        }
+        let name = format!("report: {table}");
+        let asked = match self.session.prepare(&name, sql, &Header::default()) {
+            Ok(query) => self.session.table(&query).map_err(|error| error.to_string()),
+            Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        };
+        match asked {
+            Ok(table) => {
+                let names = table.columns.into_iter().map(|column| column.name).collect();
+                Rows { names, rows: table.rows }
+            }
+            Err(reason) => {
+                self.unanswered.insert(table.to_owned(), visible(&reason, SHOWN_CHARS));
+                Rows::default()
+            }
+        }
+    }
+}
+
+/// The rows of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    names: Vec<String>,
+    rows: Vec<Vec<Cell<'static>>>,
+}
+
+impl Rows {
+    /// The rows, in the statement's order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().map(|cells| Row { names: &self.names, cells })
+    }
+
+    /// The rows by the text in `column`, in the statement's order.
+    pub(super) fn by(&self, column: &str) -> BTreeMap<String, Vec<Row<'_>>> {
+        let mut groups: BTreeMap<String, Vec<Row<'_>>> = BTreeMap::new();
+        for row in self.iter() {
+            groups.entry(row.raw(column).to_owned()).or_default().push(row);
+        }
+        groups
+    }
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'r> {
+    names: &'r [String],
+    cells: &'r [Cell<'static>],
+}
+
+impl<'r> Row<'r> {
+    fn cell(&self, name: &str) -> &'r Cell<'static> {
+        const NULL: &Cell<'static> = &Cell::Null;
+        let place = self.names.iter().position(|other| other == name);
+        place.and_then(|place| self.cells.get(place)).unwrap_or(NULL)
+    }
+
+    /// A text exactly as it stands in the case, for comparing and joining; empty for NULL.
+    pub(super) fn raw(&self, name: &str) -> &'r str {
+        match self.cell(name) {
+            Cell::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// The value as text that is safe to show; empty for NULL.
+    pub(super) fn text(&self, name: &str) -> String {
+        visible(&self.cell(name).to_text(), SHOWN_CHARS)
+    }
+
+    /// An integer; 0 for NULL.
+    pub(super) fn number(&self, name: &str) -> i64 {
+        match self.cell(name) {
+            Cell::Integer(value) => *value,
+            _ => 0,
+        }
+    }
+
+    /// An instant, microseconds since 1970-01-01 UTC.
+    pub(super) fn instant(&self, name: &str) -> Option<i64> {
+        match self.cell(name) {
+            Cell::Timestamp(micros) => Some(*micros),
+            _ => None,
+        }
+    }
+
+    /// True or false; `None` for NULL.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        match self.cell(name) {
+            Cell::Boolean(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// True when it is true, and not when it is NULL.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.flag(name) == Some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_are_shown_and_long_texts_are_cut_with_a_word() {
+        assert_eq!(visible("a\u{202e}b\u{0}", 10), "a\\u{202e}b\\u{0}");
+        assert_eq!(visible("ééééé", 3), "ééé [cut: 5 characters]");
+        assert_eq!(visible("ééé", 3), "ééé");
+    }
+
+    #[test]
+    fn rows_are_read_by_name_and_null_is_nothing() {
+        let rows = Rows {
+            names: vec!["a".to_owned(), "n".to_owned()],
+            rows: vec![
+                vec![Cell::Text("x".into()), Cell::Integer(3)],
+                vec![Cell::Null, Cell::Null],
+                vec![Cell::Text("x".into()), Cell::Boolean(true)],
+            ],
+        };
+        let groups = rows.by("a");
+        assert_eq!(
+            groups.iter().map(|(name, rows)| (name.as_str(), rows.len())).collect::<Vec<_>>(),
+            [("", 1), ("x", 2)]
+        );
+        let row = rows.iter().next().unwrap();
+        assert_eq!((row.text("a").as_str(), row.number("n"), row.text("none").as_str()), ("x", 3, ""));
+        assert!(rows.iter().nth(2).unwrap().is("n"));
+        assert_eq!(rows.iter().count(), 3);
+    }
+}
