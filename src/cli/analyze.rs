@@ -88,10 +88,8 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.add(&counts, &built);
     manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
     manifest.warnings = warnings(&manifest, &built, &analysis.failed);
-    if !args.no_report {
-        // Files that the report links to are files of the case like any other.
-        write_csv(&folder.path(""))?;
-    }
+    // Files that the report links to are files of the case like any other.
+    (!args.no_report).then(|| write_csv(&folder.path(""))).transpose()?;
     manifest.outputs = outputs(&folder.path(""), settings.jobs)?;
     manifest.finished = now();
     manifest.runs.push(Run {
