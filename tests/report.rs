@@ -151,9 +151,13 @@ fn the_same_case_gives_the_same_report() {
     let case = folder.path().join("case");
     analyze(&root().join("sample-logs"), &case);
     let first = report(&case);
+    let manifest = std::fs::read(case.join("manifest.json")).unwrap();
     let again = keytrail().args(["report", "-q", "--case"]).arg(&case).args(["--jobs", "1"]).output().unwrap();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     assert!(first == report(&case), "made again, with one thread, it differs");
+    assert!(manifest == std::fs::read(case.join("manifest.json")).unwrap(), "made again, it changes no manifest");
+    let checked = keytrail().args(["manifest", "check", "-q"]).arg(&case).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     let outside = folder.path().join("annex.html");
     let make = |force: bool| {
         let mut command = keytrail();
@@ -176,6 +180,14 @@ fn the_same_case_gives_the_same_report() {
     let none = folder.path().join("none");
     let ran = keytrail().args(["analyze", "sample-logs", "-q", "--no-report", "--out"]).arg(&none).output().unwrap();
     assert!(ran.status.success() && !none.join("report.html").exists());
+    let later = keytrail().args(["report", "-q", "--case"]).arg(&none).output().unwrap();
+    assert!(later.status.success() && none.join("tables/keys.csv").exists());
+    let checked = keytrail().args(["manifest", "check", "-q"]).arg(&none).output().unwrap();
+    assert!(
+        checked.status.success(),
+        "a later report is part of the case: {}",
+        String::from_utf8_lossy(&checked.stdout)
+    );
 }
 
 /// Keys in the large case. Each gives at least two findings.

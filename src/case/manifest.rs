@@ -5,11 +5,13 @@
 
 use crate::case::build::Built;
 use crate::case::custody::hash_file;
+use crate::case::inputs::hex;
 use crate::case::validate::Validated;
 use crate::discover::Counts;
 use crate::error::{Error, Result};
 use crate::time::format_timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -235,26 +237,43 @@ impl Manifest {
         serde_json::from_str(&text).map_err(|error| Error::table(&path, "read the manifest", error))
     }
 
-    /// Enters a file that a later command wrote into a complete case, such as a report, and the command. The manifest is
-    /// replaced in one step.
+    /// Enters files that were written into a case after its manifest, such as a report, and the command that wrote them;
+    /// no command when it is the one that made the case. The manifest is replaced in one step; when it has all of this
+    /// already, it stays as it is, and so does its SHA-256. Gives true when it was replaced.
     ///
     /// # Errors
-    /// When the file cannot be read, or the manifest not written.
-    pub fn add_output(case: &Path, name: &str, run: Run) -> Result<()> {
+    /// When a file cannot be read, or the manifest not written.
+    pub fn add_outputs(case: &Path, names: &[&str], run: Option<Run>) -> Result<bool> {
         let mut manifest = Manifest::read(case)?;
-        let file = case.join(name);
-        let (sha256, size) = hash_file(&file).map_err(|error| Error::file(&file, "hash the output", error))?;
-        manifest.outputs.retain(|output| output.path != name);
-        manifest.outputs.push(Output { path: name.to_owned(), size, sha256 });
+        let before = manifest.outputs.clone();
+        for name in names {
+            let file = case.join(name);
+            let (sha256, size) = hash_file(&file).map_err(|error| Error::file(&file, "hash the output", error))?;
+            manifest.outputs.retain(|output| output.path != *name);
+            manifest.outputs.push(Output { path: (*name).to_owned(), size, sha256 });
+        }
         manifest.outputs.sort_by(|one, other| one.path.cmp(&other.path));
-        manifest.runs.push(run);
+        if manifest.outputs == before {
+            return Ok(false);
+        }
+        manifest.runs.extend(run);
         let fresh = case.join(".manifest");
         std::fs::create_dir_all(&fresh).map_err(|error| Error::file(&fresh, "write the manifest", error))?;
         manifest.write(&fresh)?;
         let path = case.join(MANIFEST);
         std::fs::rename(fresh.join(MANIFEST), &path)
             .and_then(|()| std::fs::remove_dir(&fresh))
-            .map_err(|error| Error::file(&path, "replace the manifest", error))
+            .map_err(|error| Error::file(&path, "replace the manifest", error))?;
+        Ok(true)
+    }
+
+    /// One SHA-256, hex, for all tables of the case: of the lines `SHA-256, two blanks, path` of its Parquet files, in the order
+    /// of the paths, as `sha256sum` writes them. A report names it: unlike the manifest's own it does not change when the
+    /// report is entered. `None` when the manifest lists no files.
+    pub fn tables_hash(&self) -> Option<String> {
+        let tables = self.outputs.iter().filter(|output| output.path.ends_with(".parquet"));
+        let lines: String = tables.map(|output| format!("{}  {}\n", output.sha256, output.path)).collect();
+        (!lines.is_empty()).then(|| hex(&Sha256::digest(lines.as_bytes())))
     }
 
     /// Writes `manifest.json` into `folder`.
@@ -286,6 +305,16 @@ mod tests {
     use crate::case::custody::{check_outputs, outputs};
 
     #[test]
+    fn the_hash_of_the_tables_is_what_sha256sum_gives() {
+        let output = |path: &str, sha256: &str| Output { path: path.to_owned(), size: 1, sha256: sha256.to_owned() };
+        let outputs = vec![output("a.parquet", "00"), output("b.csv", "11"), output("tables/c.parquet", "22")];
+        let manifest = Manifest { outputs, ..Manifest::default() };
+        // printf '00  a.parquet\n22  tables/c.parquet\n' | sha256sum
+        assert_eq!(manifest.tables_hash().unwrap(), "7751319177a4273c7deb09183000bcf1fdb5a764cbf9ab286a0dfaaf3e6cfcfd");
+        assert_eq!(Manifest::default().tables_hash(), None);
+    }
+
+    #[test]
     fn a_report_enters_the_manifest_of_its_case() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("inputs.parquet"), "i").unwrap();
@@ -293,8 +322,11 @@ mod tests {
         manifest.write(folder.path()).unwrap();
         for text in ["one", "another"] {
             std::fs::write(folder.path().join("report.html"), text).unwrap();
-            Manifest::add_output(folder.path(), "report.html", Run { started: text.to_owned(), ..Run::default() })
-                .unwrap();
+            let run = Run { started: text.to_owned(), ..Run::default() };
+            let tables = Manifest::read(folder.path()).unwrap().tables_hash();
+            assert!(Manifest::add_outputs(folder.path(), &["report.html"], Some(run.clone())).unwrap());
+            assert!(!Manifest::add_outputs(folder.path(), &["report.html"], Some(run)).unwrap(), "it was there");
+            assert_eq!(Manifest::read(folder.path()).unwrap().tables_hash(), tables);
             let manifest = Manifest::read(folder.path()).unwrap();
             let paths: Vec<&str> = manifest.outputs.iter().map(|output| output.path.as_str()).collect();
             assert_eq!(paths, ["inputs.parquet", "report.html"]);

@@ -18,6 +18,7 @@ use keytrail::case::manifest::{Manifest, Run};
 use keytrail::case::scope;
 use keytrail::case::validate::{Validated, Validation};
 use keytrail::discover::{Filters, discover};
+use keytrail::report::write_csv;
 use std::collections::BTreeSet;
 
 fn existing(args: &AnalyzeArgs) -> Existing {
@@ -87,6 +88,8 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.add(&counts, &built);
     manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
     manifest.warnings = warnings(&manifest, &built, &analysis.failed);
+    // Files that the report links to are files of the case like any other.
+    (!args.no_report).then(|| write_csv(&folder.path(""))).transpose()?;
     manifest.outputs = outputs(&folder.path(""), settings.jobs)?;
     manifest.finished = now();
     manifest.runs.push(Run {
@@ -145,7 +148,8 @@ fn has_digests(case: &std::path::Path) -> bool {
 /// Writes the report of the case that is complete but for its name. A report that cannot be made is no reason to lose the
 /// case: it is said, and the exit code tells.
 fn report_written(args: &AnalyzeArgs, folder: &NewFolder, manifest: &Manifest) -> bool {
-    let written = report::write_into(&folder.path(""), &report::case_name(&args.out), &manifest.home_accounts);
+    let written =
+        report::write_into(&folder.path(""), &report::case_name(&args.out), &manifest.home_accounts, &[], None);
     if let Err(error) = &written {
         note(format!("warning: the report could not be written: {error:#}"));
     }
@@ -184,7 +188,7 @@ fn text_forms(formats: &[Format]) -> Result<Vec<TextForm>> {
 }
 
 /// The time of day, which only the manifest may know.
-fn now() -> String {
+pub(super) fn now() -> String {
     chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

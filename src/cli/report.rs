@@ -1,14 +1,16 @@
 //! `keytrail report`: a case as one HTML file.
 //!
 //! In: a case. Out: the file, written beside its place and renamed, so that it is never half. Inside the case it replaces
-//! the one that is there, because the same case gives the same bytes; elsewhere an existing file takes `--force`.
+//! the one that is there, because the same case gives the same bytes, and enters itself into the manifest; elsewhere an existing file takes `--force`.
 
+use super::analyze::now;
 use super::args::ReportArgs;
 use super::config::Display;
 use super::{Exit, note};
 use anyhow::{Context, Result, bail};
+use keytrail::case::custody::manifest_hash;
 use keytrail::case::folder::is_case;
-use keytrail::case::manifest::Manifest;
+use keytrail::case::manifest::{Manifest, Run};
 use keytrail::query::run::{Session, Settings};
 use keytrail::report::{Source, render, write_csv};
 use std::path::{Path, PathBuf};
@@ -26,10 +28,21 @@ fn html(case: &Path, name: &str, homes: &[String], is_inside: bool) -> Result<St
     Ok(render(&mut session, Source { case, name, is_inside })?)
 }
 
-/// Writes `report.html` into the folder of a case, and the CSV files that it links to.
-pub(crate) fn write_into(case: &Path, name: &str, homes: &[String]) -> Result<()> {
-    write_csv(case)?;
-    write(&case.join("report.html"), &html(case, name, homes, true)?)
+/// The name of the report in a case.
+const REPORT: &str = "report.html";
+
+/// Writes the report into the folder of a case, and enters it and `others` into the manifest; gives true when that changed.
+/// `run` is the command, when it is not the one that makes the case.
+pub(crate) fn write_into(
+    case: &Path,
+    name: &str,
+    homes: &[String],
+    others: &[String],
+    run: Option<Run>,
+) -> Result<bool> {
+    write(&case.join(REPORT), &html(case, name, homes, true)?)?;
+    let names: Vec<&str> = others.iter().map(String::as_str).chain([REPORT]).collect();
+    Ok(Manifest::add_outputs(case, &names, run)?)
 }
 
 /// Writes a file beside its place and renames it.
@@ -49,7 +62,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 /// Where the report goes, when it is not into the case.
 fn elsewhere(args: &ReportArgs) -> Option<PathBuf> {
     let output = args.output.clone()?;
-    let own = std::fs::canonicalize(args.case.join("report.html")).ok();
+    let own = std::fs::canonicalize(args.case.join(REPORT)).ok();
     let is_own = own.is_some() && own == std::fs::canonicalize(&output).ok();
     (!is_own).then_some(output)
 }
@@ -59,6 +72,8 @@ fn elsewhere(args: &ReportArgs) -> Option<PathBuf> {
 /// # Errors
 /// When the case cannot be read, or the file exists or cannot be written.
 pub(crate) fn run(args: &ReportArgs) -> Result<Exit> {
+    let started = now();
+    let mut has_new_manifest = false;
     let display = Display::new(&args.display);
     if !is_case(&args.case) {
         bail!("{}: not a case: expected a folder written by `keytrail analyze`", args.case.display());
@@ -74,12 +89,22 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit> {
             path
         }
         None => {
-            write_into(&args.case, &name, &homes)?;
-            args.case.join("report.html")
+            let others = write_csv(&args.case)?;
+            let run = Run {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                arguments: std::env::args().skip(1).collect(),
+                started,
+                finished: now(),
+            };
+            has_new_manifest = write_into(&args.case, &name, &homes, &others, Some(run))?;
+            args.case.join(REPORT)
         }
     };
     if !display.quiet {
         note(format!("report: {}", path.display()));
+        if has_new_manifest {
+            note(format!("manifest.json has a new SHA-256: {}", manifest_hash(&args.case)?));
+        }
     }
     Ok(Exit::Done)
 }

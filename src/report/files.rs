@@ -34,19 +34,22 @@ const MAX_ROWS: u64 = 200_000;
 /// Links by table.
 pub(super) type Links = BTreeMap<String, String>;
 
-/// Writes the linked tables that are there, and not too long, as CSV beside them. Files that exist are left alone.
+/// Writes the linked tables that are there, and not too long, as CSV beside them. Files that exist are left alone. Gives the
+/// paths of those that were written, inside the case.
 ///
 /// # Errors
 /// When a table cannot be read or a file cannot be written.
-pub fn write_csv(case: &Path) -> Result<()> {
+pub fn write_csv(case: &Path) -> Result<Vec<String>> {
+    let mut written = Vec::new();
     for name in LINKED {
         let table = case.join("tables").join(format!("{name}.parquet"));
         let target = table.with_extension("csv");
         if table.is_file() && !target.exists() && row_count(&table)? <= MAX_ROWS {
             export(std::slice::from_ref(&table), TextForm::Csv, &target)?;
+            written.push(format!("tables/{name}.csv"));
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The CSV files of a case.

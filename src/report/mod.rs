@@ -190,7 +190,7 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
     let csv = if source.is_inside { files::links(source.case) } else { files::Links::new() };
     let mut report = Report {
         case: visible(source.name, SHOWN_CHARS),
-        facts: opening::facts(source, &manifest)?,
+        facts: opening::facts(&manifest),
         glance: Vec::new(),
         severities: opening::severities(&findings),
         stories,

@@ -1,30 +1,16 @@
 //! The top of the report: what the case is, and four questions with their answers in numbers.
 //!
-//! In: the manifest, the findings, and the parts of the report. Out: facts and boxes. The hash of the manifest ties the page
-//! to the case: whoever doubts a page computes it again.
+//! In: the manifest, the findings, and the parts of the report. Out: facts and boxes. One hash of all tables ties
+//! the page to the case: whoever doubts a page computes it again.
 
-use super::Source;
 use super::ask::{Asked, SHOWN_CHARS, visible};
 use super::findings::{Findings, SEVERITIES};
 use super::format::{count, many, size};
 use super::model::{Fact, Glance, Grid, Item, Report, fact};
 use crate::case::manifest::Manifest;
-use crate::error::{Error, Result};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// What is known about the case as a whole.
-///
-/// # Errors
-/// When the manifest cannot be read.
-pub(super) fn facts(source: Source<'_>, manifest: &Manifest) -> Result<Vec<Fact>> {
-    let path = source.case.join("manifest.json");
-    let bytes = std::fs::read(&path).map_err(|error| Error::file(&path, "read the manifest", error))?;
-    let hash = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+pub(super) fn facts(manifest: &Manifest) -> Vec<Fact> {
     let number = |value: u64| count(i64::try_from(value).unwrap_or(i64::MAX));
     let mut facts = Vec::new();
     let range = match (&manifest.events.first_kms_event, &manifest.events.last_kms_event) {
@@ -52,8 +38,9 @@ pub(super) fn facts(source: Source<'_>, manifest: &Manifest) -> Result<Vec<Fact>
         "Command",
         Item::name(visible(&format!("keytrail {}", manifest.arguments.join(" ")), SHOWN_CHARS)),
     );
-    fact(&mut facts, "SHA-256 of manifest.json", Item::name(hash));
-    Ok(facts)
+    let hash = manifest.tables_hash().unwrap_or_else(|| "not listed by this version of the case".to_owned());
+    fact(&mut facts, "SHA-256 of all tables", Item::name(hash));
+    facts
 }
 
 /// Findings per severity, worst first.
