@@ -85,7 +85,7 @@ enum Chunk {
     /// Made from an Arrow array.
     Array(ArrowColumnChunk),
     /// Made from rows: the bytes of all such chunks of the row group, and what is known of this one.
-    Rows(Bytes, Box<ColumnCloseResult>),
+    Rows(Bytes, ColumnCloseResult),
 }
 
 /// Encodes row groups of one schema. Each thread has its own.
@@ -183,7 +183,7 @@ impl EventsEncoder {
             .map_err(|error| Error::table(Path::new("row group"), "build columns", error))?;
         let mut growing = self.growing.encode(&batch)?.columns.into_iter();
         let columns = chunks.columns.into_iter().filter_map(|chunk| match chunk {
-            Some(facts) => Some(Chunk::Rows(chunks.bytes.clone(), Box::new(facts))),
+            Some(facts) => Some(Chunk::Rows(chunks.bytes.clone(), facts)),
             None => growing.next(),
         });
         Ok(Encoded { columns: columns.collect(), rows })
@@ -222,7 +222,7 @@ impl TableFile {
         for column in encoded.columns {
             match column {
                 Chunk::Array(chunk) => chunk.append_to_row_group(&mut group).map_err(fail)?,
-                Chunk::Rows(bytes, facts) => group.append_column(&bytes, *facts).map_err(fail)?,
+                Chunk::Rows(bytes, facts) => group.append_column(&bytes, facts).map_err(fail)?,
             }
         }
         group.close().map_err(fail)?;

@@ -407,13 +407,6 @@ impl<'a> Row<'a> {
         !self.buffer.is_empty()
     }
 
-    /// Reads a byte of the row, so that the processor fetches it while another row is worked on: rows in the order of time
-    /// lie all over the memory.
-    pub(super) fn touch(&self) {
-        std::hint::black_box(self.bytes.first().copied());
-        std::hint::black_box(self.bytes.get(self.bytes.len() / 2).copied());
-    }
-
     fn input(&self) -> In<'a> {
         In { rest: self.bytes, buffer: self.buffer }
     }

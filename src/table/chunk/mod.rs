@@ -309,11 +309,7 @@ impl ChunkBuilder {
     ) -> Result<Chunks> {
         self.columns.iter_mut().flatten().for_each(Column::clear);
         let mut count = 0;
-        let mut rows = rows.peekable();
-        while let Some(row) = rows.next() {
-            if let Some(next) = rows.peek() {
-                next.touch();
-            }
+        for row in rows {
             let is_sound = row.is_in_memory();
             row.for_each_value(|column, value, is_repeat| {
                 if let Some(Some(column)) = self.columns.get_mut(column) {

@@ -1,7 +1,5 @@
 //! Chunks made from rows against Arrow batches of the same events, read back from a file.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use crate::schema::{Event, for_each_event_column};
 use crate::table::columns::{EVENTS_SCHEMA, EventsBuilder};
 use crate::table::file::{EventsEncoder, TableFile};
