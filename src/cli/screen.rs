@@ -85,7 +85,7 @@ fn range(manifest: &Manifest) -> String {
 fn read(manifest: &Manifest) -> String {
     let (inputs, events) = (&manifest.inputs, &manifest.events);
     let mut text = format!(
-        "{} ({} inflated), {}",
+        "{}, {} inflated, {}",
         plural(inputs.files, "file"),
         indicatif::BinaryBytes(inputs.inflated_bytes),
         plural(events.records, "record"),
@@ -94,9 +94,12 @@ fn read(manifest: &Manifest) -> String {
         text.push_str(&format!(", {} already in the case", plural(inputs.already_known, "file")));
     }
     if !inputs.left_out.is_empty() {
-        let apart: Vec<String> =
-            inputs.left_out.iter().map(|(reason, files)| format!("{} {reason}", count(*files))).collect();
-        text.push_str(&format!(", set apart: {}", apart.join(", ")));
+        let apart: Vec<String> = inputs
+            .left_out
+            .iter()
+            .map(|(reason, files)| format!("{} {}", count(*files), reason.replace('_', " ")))
+            .collect();
+        text.push_str(&format!("; apart: {}", apart.join(", ")));
     }
     text
 }

@@ -36,7 +36,43 @@ pub struct Witness {
     text: Vec<u8>,
     /// The end of the piece before, in which an eventTime may have begun.
     rest: Vec<u8>,
-    times: Option<(i64, i64)>,
+    times: Times,
+}
+
+/// `2024-03-05T10:14:07Z`.
+type Instant = [u8; 20];
+
+/// The first and the last of the times seen.
+#[derive(Default)]
+struct Times {
+    range: Option<(i64, i64)>,
+    /// Of those written as CloudTrail writes them, which are in order as texts, so that only two are parsed.
+    texts: Option<(Instant, Instant)>,
+}
+
+impl Times {
+    fn add(&mut self, text: &[u8]) {
+        match Instant::try_from(text) {
+            Ok(text) if is_usual(&text) => {
+                self.texts = Some(self.texts.map_or((text, text), |(first, last)| (first.min(text), last.max(text))));
+            }
+            _ => self.parse(text),
+        }
+    }
+
+    fn parse(&mut self, text: &[u8]) {
+        if let Some(time) = std::str::from_utf8(text).ok().and_then(parse_timestamp) {
+            self.range = Some(self.range.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+        }
+    }
+
+    fn finish(&mut self) -> Option<(i64, i64)> {
+        if let Some((first, last)) = self.texts.take() {
+            self.parse(&first);
+            self.parse(&last);
+        }
+        self.range.take()
+    }
 }
 
 impl Default for Witness {
@@ -60,7 +96,7 @@ impl Witness {
             keeps: false,
             text: Vec::new(),
             rest: Vec::new(),
-            times: None,
+            times: Times::default(),
         }
     }
 
@@ -73,7 +109,7 @@ impl Witness {
         self.keeps = false;
         self.text.clear();
         self.rest.clear();
-        self.times = None;
+        self.times = Times::default();
     }
 
     /// A text begins: the file's own, or that of a member of an archive, which is not looked at.
@@ -112,14 +148,15 @@ impl Witness {
     fn find_in(&mut self, text: &[u8]) {
         for at in self.finder.find_iter(text) {
             let value = text.get(at + "\"eventTime\"".len()..).unwrap_or_default();
-            let Some(time) = time_value(value) else { continue };
-            self.times = Some(self.times.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+            if let Some(value) = time_value(value) {
+                self.times.add(value);
+            }
         }
     }
 
     /// The file ends. `content` is what the reader hashed.
     pub fn finish(&mut self, content: Option<Content>) -> Observation {
-        let mut observation = Observation { content, times: self.times, digest: None, text: None };
+        let mut observation = Observation { content, times: self.times.finish(), digest: None, text: None };
         if self.is_archive || observation.content.is_none() {
             return observation;
         }
@@ -143,12 +180,20 @@ fn begins_like_digest(text: &[u8]) -> bool {
     head.trim_ascii_start().starts_with(b"{") && find(head, b"\"digestS3Object\"").is_some()
 }
 
-/// The time in `: "2024-03-05T10:14:07Z"`.
-fn time_value(text: &[u8]) -> Option<i64> {
+/// The text of the time in `: "2024-03-05T10:14:07Z"`.
+fn time_value(text: &[u8]) -> Option<&[u8]> {
     let value = text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
     let value = value.get(..value.len().min(40))?;
-    let end = memchr::memchr(b'"', value)?;
-    parse_timestamp(std::str::from_utf8(value.get(..end)?).ok()?)
+    value.get(..memchr::memchr(b'"', value)?)
+}
+
+/// True for `2024-03-05T10:14:07Z` with any digits: such texts are in the order of their times, and an impossible one, which
+/// is no time, only takes the place of another.
+fn is_usual(text: &Instant) -> bool {
+    text.iter().zip(b"0000-00-00T00:00:00Z").all(|(byte, form)| match form {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == form,
+    })
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ pub struct Seen<'a> {
 /// None of its own: trouble with a file is in the evidence.
 pub fn observe(sources: &[Source], jobs: usize, limits: Limits, mut each: impl FnMut(Seen<'_>)) -> Result<Evidence> {
     let mut evidence = Evidence::default();
+    evidence.files.reserve(sources.len());
     let new_worker = || (Reader::new(limits).hashing(Hashing::Text), Witness::default());
     type Read = (String, Result<Facts, Problem>, Option<Problem>, Observation);
     let work = |(reader, witness): &mut (Reader, Witness), chunk: &[Source]| {

@@ -173,7 +173,7 @@ fn an_ordinary_case_on_a_narrow_screen() {
         screen(80, 24),
         &expect![[r#"
             case       case
-            read       356 files (12.27 MiB inflated), 9,715 records
+            read       356 files, 12.27 MiB inflated, 9,715 records
             events     4,468 KMS and 0 adjacent, 0 repeated deliveries
             time       2025-10-06T01:02:02Z to 2025-10-17T20:15:37Z (11 d 19 h)
             accounts   home: 111122223333, 444455556666
@@ -203,7 +203,7 @@ fn an_ordinary_case_on_a_wide_screen_in_color() {
         Screen { color: true, ..screen(200, 50) },
         &expect![[r#"
             [2mcase[0m       [1mcase[0m
-            [2mread[0m       356 files (12.27 MiB inflated), 9,715 records
+            [2mread[0m       356 files, 12.27 MiB inflated, 9,715 records
             [2mevents[0m     4,468 KMS and 0 adjacent, 0 repeated deliveries
             [2mtime[0m       2025-10-06T01:02:02Z to 2025-10-17T20:15:37Z (11 d 19 h)
             [2maccounts[0m   home: 111122223333, 444455556666
