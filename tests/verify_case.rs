@@ -94,6 +94,13 @@ fn a_case_has_the_verdicts_of_verify_and_findings_carry_them() {
     assert_eq!(manifest["integrity"]["logs_failed"], 2);
     assert_eq!(manifest["integrity"]["has_tampering"], true);
     assert_eq!(manifest["tables"]["integrity_chains"], 1);
+    // What the digests prove opens the list of limits.
+    let limits = table(&case, "evidence_limits");
+    assert_eq!((cell(&limits[0], "kind"), cell(&limits[0], "severity")), ("integrity", "critical"));
+    let summaries: Vec<&str> = limits.iter().map(|row| cell(row, "summary")).collect();
+    for code in ["LOG_MODIFIED: ", "LOG_MISSING: ", "LOG_UNLISTED: "] {
+        assert_eq!(summaries.iter().filter(|summary| summary.starts_with(code)).count(), 1, "{code} {summaries:?}");
+    }
     // Every path of the table is one of the inputs.
     let inputs: BTreeSet<String> =
         parquet_rows(&case.join("inputs.parquet")).iter().map(|row| cell(row, "path").to_owned()).collect();
@@ -115,6 +122,10 @@ fn without_digests_or_with_no_verify_the_tables_are_there_and_empty() {
     scene.objects.retain(|key, _| !key.contains("Digest"));
     scene.write(other.path());
     analyze(other.path(), &other.path().join("case"), &[]).code(0);
+    for (case, expected) in [(&case, "digests_not_judged"), (&other.path().join("case"), "no_digests")] {
+        let limits = table(case, "evidence_limits");
+        assert!(limits.iter().any(|row| cell(row, "kind") == expected), "{expected}: {limits:?}");
+    }
     for case in [case, other.path().join("case")] {
         for name in ["integrity", "integrity_findings", "integrity_chains", "integrity_digests"] {
             assert_eq!(table(&case, name).len(), 0, "{name}");
