@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 /// What `findings.csv` promises to every reader.
 const FINDINGS: &str = "rule,title,severity,attack,first_time,last_time,account_id,region,key_arn,principal,source_ip,\
-                        event_count,summary,details,event_ids";
+                        event_count,summary,details,event_ids,integrity";
 
 /// A folder for one test: the evidence in `in/`, cases beside it.
 struct Place {
