@@ -56,7 +56,14 @@ fn claims(path: &Path) -> Option<((String, String), i64)> {
 fn entry(root: &Path, path: &Path) -> Value {
     let text = gunzip(&fs::read(path).unwrap());
     let records: Value = serde_json::from_slice(&text).unwrap();
-    let times = || records["Records"].as_array().unwrap().iter().map(|record| record["eventTime"].as_str().unwrap());
+    let times = || {
+        records
+            .get("Records")
+            .and_then(Value::as_array)
+            .unwrap()
+            .iter()
+            .map(|record| record.get("eventTime").and_then(Value::as_str).unwrap())
+    };
     json!({
         "s3Bucket": TRAIL.bucket, "s3Object": path.strip_prefix(root).unwrap().to_str().unwrap(),
         "hashValue": sha256(&text), "hashAlgorithm": "SHA-256",

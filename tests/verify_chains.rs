@@ -3,8 +3,6 @@
 //! In: objects as CloudTrail delivers them (`support/trail.rs`), then tampered with. Out: what `support/scene.rs` reads from
 //! the program.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
-
 mod support;
 
 use serde_json::json;

@@ -44,7 +44,7 @@ impl Chain {
 
     /// The judgement of what is left without the digests `lost`.
     fn without(&self, lost: std::ops::Range<usize>) -> Judgement {
-        let lost: BTreeSet<&str> = self.names[lost].iter().map(String::as_str).collect();
+        let lost: BTreeSet<&str> = self.names.get(lost).unwrap().iter().map(String::as_str).collect();
         let mut sources = self.sources.clone();
         sources.retain(|source| !lost.contains(source.name().as_str()));
         let evidence = observe(&sources, 1, Limits::default(), |_| ()).unwrap();

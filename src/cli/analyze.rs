@@ -86,7 +86,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         manifest.problem(path, problem);
     }
     manifest.add(&counts, &built);
-    manifest.set_case(&analysis.events, analysis.tables, analysis.findings_by_severity);
+    manifest.set_case(&analysis.events, analysis.tables.clone(), analysis.findings_by_severity.clone());
     manifest.warnings = warnings(&manifest, &built, &analysis.failed);
     // Files that the report links to are files of the case like any other.
     (!args.no_report).then(|| write_csv(&folder.path(""))).transpose()?;
@@ -101,20 +101,11 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
     manifest.write(&folder.path(""))?;
     let is_reported = args.no_report || report_written(args, &folder, &manifest);
     folder.commit()?;
+    if !display.quiet && problems.any() {
+        note(problems.text());
+    }
     if !display.quiet {
-        if problems.any() {
-            note(problems.text());
-        }
-        note(format!("manifest.json has SHA-256 {}: write it down, it protects the rest", manifest_hash(&args.out)?));
-        let told = screen::Told {
-            out: &args.out,
-            manifest: &manifest,
-            findings: &analysis.findings,
-            incidents: &analysis.incidents,
-            coverage: &analysis.coverage,
-            tampering: &built.validated.as_ref().map(tampering).unwrap_or_default(),
-        };
-        note(screen::text(&told, display.stderr).trim_end());
+        tell(args, &manifest, &analysis, &built, display)?;
     }
     let met = args.fail_on.is_some_and(|wanted| analysis.worst.is_some_and(|worst| worst >= library::severity(wanted)));
     Ok(match (met, problems.any() || !analysis.failed.is_empty() || !is_reported) {
@@ -122,6 +113,27 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<Exit> {
         (false, true) => Exit::InputProblems,
         (false, false) => Exit::Done,
     })
+}
+
+/// The end of a run for a reader: the manifest's own hash, and the screen.
+fn tell(
+    args: &AnalyzeArgs,
+    manifest: &Manifest,
+    analysis: &library::Analysis,
+    built: &Built,
+    display: Display,
+) -> Result<()> {
+    note(format!("manifest.json has SHA-256 {}: write it down, it protects the rest", manifest_hash(&args.out)?));
+    let told = screen::Told {
+        out: &args.out,
+        manifest,
+        findings: &analysis.findings,
+        incidents: &analysis.incidents,
+        coverage: &analysis.coverage,
+        tampering: &built.validated.as_ref().map(tampering).unwrap_or_default(),
+    };
+    note(screen::text(&told, display.stderr).trim_end());
+    Ok(())
 }
 
 /// What shows that something is not as CloudTrail delivered it, the worst first.

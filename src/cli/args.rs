@@ -201,6 +201,7 @@ pub(crate) struct LibraryArgs {
 
 /// `keytrail analyze`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct AnalyzeArgs {
     /// Files, directories, globs, or - for stdin.
     #[arg(required_unless_present = "files_from")]
@@ -569,6 +570,9 @@ pub(crate) struct ManifestArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestCommand {
     /// Hash every file again and tell what is missing, changed or additional.
+    #[command(
+        after_help = "Examples:\n  keytrail manifest check case\n  keytrail manifest check case --inputs ./AWSLogs"
+    )]
     Check(ManifestCheckArgs),
 }
 

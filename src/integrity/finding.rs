@@ -99,11 +99,15 @@ impl Finding {
 /// Findings of one code in one place that stand alone.
 const ALONE: u64 = 100;
 
+/// A code, and the account, Region and trail it is about.
+type Group = (Code, String, String, String);
+
 /// Collects findings.
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
-    rest: BTreeMap<(Code, String, String, String), (u64, Option<Finding>)>,
+    /// How many there were of each group, and those beyond [`ALONE`] as one.
+    rest: BTreeMap<Group, (u64, Option<Finding>)>,
 }
 
 impl Findings {

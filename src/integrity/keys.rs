@@ -134,9 +134,7 @@ pub(super) fn instant(value: &Value) -> Option<i64> {
     };
     match value {
         Value::Number(number) => number.as_f64().and_then(seconds),
-        Value::String(text) => {
-            text.trim().parse::<f64>().map_or_else(|_| parse_timestamp(text), |number| seconds(number))
-        }
+        Value::String(text) => text.trim().parse::<f64>().map_or_else(|_| parse_timestamp(text), seconds),
         _ => None,
     }
 }

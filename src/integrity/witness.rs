@@ -25,6 +25,10 @@ pub struct Observation {
 }
 
 /// Makes observations, one file after the other. Each reading thread has its own.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is known of the file at hand; no combination is a state of its own"
+)]
 pub struct Witness {
     finder: Finder<'static>,
     keeps_text: bool,

@@ -2,7 +2,7 @@
 //!
 //! In: a case. Out: a page that opens without a network, a server or a script: what happened, what the evidence cannot show,
 //! what data was exposed, what is still open; then keys and principals one by one, and the records behind the findings.
-//! [`ask`] puts small SELECTs to the case, the modules between collect plain data ([`model`]), [`html`] makes the page.
+//! `ask` puts small SELECTs to the case, the modules between collect plain data (`model`), `html` makes the page.
 //! Everything is bounded: a case of any size gives at most 15 MB, and each place where something was left out says so and
 //! names the table that has it. The same case gives the same bytes: times come from the manifest, never from a clock.
 

@@ -7,7 +7,7 @@
 //! Layout, little endian: a byte of flags, the content hash, the presence bits of all columns, then each present value in table order (text as its
 //! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
 //! decoding; the provenance columns come last. A text that stands in the same buffer already is a reference to its place
-//! there ([`super::repeat`]); rows that leave the buffer are written without references.
+//! there (`table::repeat`); rows that leave the buffer are written without references.
 
 use crate::schema::{
     EVENT_COLUMNS, Event, ForeignKey, Kind, PolicyEntry, TagEntry, TrailSelector, for_each_event_column,
