@@ -3,8 +3,6 @@
 //! In: objects as CloudTrail delivers them (`support/trail.rs`), then tampered with and written like `aws s3 sync` does. Out:
 //! what `support/scene.rs` reads from the program. Chains have a file of their own, `verify_chains.rs`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
-
 mod support;
 
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! In: a bucket as CloudTrail delivers it, tampered with, and written like `aws s3 sync` does. Out: tables of the case.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 mod support;
 
