@@ -65,6 +65,16 @@ class AnalyzeOptions(TypedDict, total=False):
     """Memory for rows before they are written to disk, such as "128M" or "2G"."""
     max_inflated: str
     """Stop inflating a file after this many bytes, such as "100G"."""
+    no_report: bool
+    """Do not write report.html and the CSV files it links to."""
+    no_verify: bool
+    """Do not judge the logs by the digests among the inputs."""
+    public_keys: StrPath | Sequence[StrPath]
+    """Outputs of ``aws cloudtrail list-public-keys``."""
+    signatures: StrPath | Sequence[StrPath]
+    """Signatures of digests, from their S3 metadata: files, or folders of them."""
+    bucket: str
+    """The bucket that the files come from."""
 
 
 def analyze(
