@@ -72,8 +72,12 @@ const GRANT: &str = "0ddba11feed494b2df73c71260f3dd800be1c9396d887b97610472a1fba
 /// The unit tests of the screen hold other sizes and colors; this is what a whole run says.
 #[test]
 fn analyze_ends_with_a_screen() {
-    let told = &CASE.1;
-    check("analyze-80", told, 80);
+    let mut told = CASE.1.lines();
+    assert_eq!(told.next(), Some("manifest.json has this SHA-256; write it down, it protects the rest:"));
+    let hash = told.next().unwrap();
+    assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
+    let told: String = told.flat_map(|line| [line, "\n"]).collect();
+    check("analyze-80", &told, 80);
     assert!(told.lines().count() < 24, "no row is left for the prompt:\n{told}");
 }
 

@@ -123,7 +123,11 @@ fn tell(
     built: &Built,
     display: Display,
 ) -> Result<()> {
-    note(format!("manifest.json has SHA-256 {}: write it down, it protects the rest", manifest_hash(&args.out)?));
+    // Above the screen: a hash takes nearly all of a line.
+    note(format!(
+        "manifest.json has this SHA-256; write it down, it protects the rest:\n{}",
+        manifest_hash(&args.out)?
+    ));
     let told = screen::Told {
         out: &args.out,
         manifest,
