@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::output::event_cells;
 use crate::pipeline::{Extraction, ordered};
 use crate::schema::EVENT_COLUMNS;
-use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, arrow_schema};
+use crate::table::columns::{CHILD_TABLES, ChildrenBuilder, EVENTS_SCHEMA, PIECE_BYTES, arrow_schema};
 use crate::table::file::{Encoded, Encoder, EventsEncoder, ROW_GROUP, TableFile};
 use crate::table::row::Row;
 use crate::table::sort::{Fate, Rows, Run, Spill, merge, merge_in_memory};
@@ -20,8 +20,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Bytes of rows in one piece of work at most: bounds memory when records are huge.
-const PIECE_BYTES: usize = 24 << 20;
 /// Rows after which a day's next part file is begun.
 const PART_ROWS: u64 = 4 << 20;
 
@@ -422,4 +420,46 @@ pub fn write_text(
     )?;
     out.flush().map_err(fail)?;
     Ok(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Event;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    /// The file made of `count` events that share one long text, dealt out to `buffers` buffers of rows.
+    fn written(count: i64, buffers: usize, is_spilled: bool, folder: &Path) -> Vec<u8> {
+        let text = "x".repeat(100_000);
+        let mut rows: Vec<Rows> = (0..buffers).map(|_| Rows::default()).collect();
+        for number in 0..count {
+            rows[number as usize % buffers].push(&Event {
+                event_id: Some(number.to_string().into()),
+                event_time: Some(number),
+                response_elements: Some(text.as_str().into()),
+                ..Event::default()
+            });
+        }
+        let spill = Spill::new(folder.join("runs"));
+        let mut extraction = Extraction::default();
+        for mut rows in rows {
+            match is_spilled {
+                true => extraction.runs.push(spill.write(&mut rows).unwrap()),
+                false => extraction.rows.push(rows),
+            }
+        }
+        let path = folder.join("events.parquet");
+        assert_eq!(write_parquet(extraction, &spill, 2, &path).unwrap().rows, count as u64);
+        std::fs::read(&path).unwrap()
+    }
+
+    #[test]
+    fn large_rows_are_cut_by_their_bytes_and_wherever_their_texts_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = written(600, 1, false, folder.path());
+        let groups = SerializedFileReader::new(bytes::Bytes::from(bytes.clone())).unwrap().num_row_groups();
+        assert_eq!(groups, (600 * 100_000_usize).div_ceil(PIECE_BYTES));
+        assert!(bytes == written(600, 2, false, folder.path()), "two buffers");
+        assert!(bytes == written(600, 2, true, folder.path()), "runs on disk");
+    }
 }

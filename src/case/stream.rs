@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::file::FileWorker;
 use crate::pipeline::{Config, InputRow, RowBuffer, chunks, ordered};
 use crate::read::Reader;
-use crate::table::columns::{EVENTS_SCHEMA, EventsBuilder};
+use crate::table::columns::{EVENTS_SCHEMA, EventsBuilder, PIECE_BYTES};
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
 use std::io::Write;
@@ -29,10 +29,13 @@ impl Worker {
     fn batches(&mut self) -> Result<Vec<RecordBatch>> {
         let fail = |error| Error::table(Path::new("Arrow stream"), "build columns", error);
         let mut batches = Vec::new();
+        let mut bytes = 0;
         for row in self.buffer.rows.iter() {
             self.builder.push(&row);
-            if self.builder.len() == BATCH {
+            bytes += row.size();
+            if self.builder.len() == BATCH || bytes >= PIECE_BYTES {
                 batches.push(self.builder.finish().map_err(fail)?);
+                bytes = 0;
             }
         }
         if !self.builder.is_empty() {

@@ -18,6 +18,9 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
+/// Bytes of rows in one batch or row group, about: bounds memory when records are huge.
+pub const PIECE_BYTES: usize = 24 << 20;
+
 /// The Arrow type of a column kind.
 pub fn data_type(kind: Kind) -> DataType {
     match kind {
@@ -84,7 +87,7 @@ impl TextColumn {
         self.ends.len() - 1
     }
 
-    /// A piece holds far less than 2 GiB of text: see `PIECE_BYTES` where pieces are cut.
+    /// A batch holds far less than 2 GiB of text: see [`PIECE_BYTES`].
     fn end(&self) -> i32 {
         i32::try_from(self.values.len()).unwrap_or(i32::MAX)
     }

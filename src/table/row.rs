@@ -4,10 +4,11 @@
 //! their text. Columns are built only once, at the very end, when the order of rows is known: shuffling some ninety Arrow
 //! columns twice costs more than inflating the archives.
 //!
-//! Layout, little endian: a byte of flags, the content hash, the presence bits of all columns, then each present value in table order (text as its
-//! length and its bytes), then the child rows. `event_id` and `event_time` come first, so that they are found without
-//! decoding; the provenance columns come last. A text that stands in the same buffer already is a reference to its place
-//! there (`table::repeat`); rows that leave the buffer are written without references.
+//! Layout, little endian: a byte of flags, the content hash, the bytes that references save, the presence bits of all columns,
+//! then each present value in table order (text as its length and its bytes), then the child rows. `event_id` and
+//! `event_time` come first, so that they are found without decoding; the provenance columns come last. A text that stands in
+//! the same buffer already is a reference to its place there (`table::repeat`); rows that leave the buffer are written
+//! without references.
 
 use crate::schema::{
     EVENT_COLUMNS, Event, ForeignKey, Kind, PolicyEntry, TagEntry, TrailSelector, for_each_event_column,
@@ -43,8 +44,10 @@ static WIDTHS: [u8; EVENT_COLUMNS.len()] = {
     widths
 };
 
+/// Bytes before the bytes that references save.
+const HASHED: usize = 1 + size_of::<i64>();
 /// Bytes before the presence bits.
-const HEADER: usize = 1 + size_of::<i64>();
+const HEADER: usize = HASHED + size_of::<u32>();
 
 /// Flag of an event of KMS itself.
 const IS_KMS: u8 = 1;
@@ -55,6 +58,8 @@ const HAS_REPEATS: u8 = 4;
 
 /// Stands for a length, before the offset of a text in the buffer.
 const REPEAT: u8 = 254;
+/// Bytes of a reference.
+const REFERENCE: usize = 1 + size_of::<u32>();
 
 /// `eventSource` of KMS.
 const KMS: &str = "kms.amazonaws.com";
@@ -91,16 +96,16 @@ impl Out<'_> {
         }
     }
 
-    /// A text of `column`, or a reference to its place; true for that.
-    fn column_text(&mut self, text: &str, column: usize, repeats: Option<&mut Repeats>) -> bool {
+    /// A text of `column`, or a reference to its place; gives the bytes that the reference saves.
+    fn column_text(&mut self, text: &str, column: usize, repeats: Option<&mut Repeats>) -> usize {
         let repeated = repeats.and_then(|repeats| repeats.find(column, text.as_bytes(), self.0));
         if let Some(offset) = repeated {
             self.0.push(REPEAT);
             self.0.extend_from_slice(&offset.to_le_bytes());
-            return true;
+            return (count_size(text.len()) + text.len()).saturating_sub(REFERENCE);
         }
         self.text(text);
-        false
+        0
     }
 
     /// One byte for counts below 254, which nearly all lengths are; else 255 and four bytes.
@@ -180,12 +185,10 @@ macro_rules! may_repeat {
 }
 
 macro_rules! put {
-    (Text, $name:ident, $out:ident, $value:expr, $column:ident, $repeats:ident, $flags:ident) => {
+    (Text, $name:ident, $out:ident, $value:expr, $column:ident, $repeats:ident, $saved:ident) => {
         $value.as_deref().map(|value| {
             let repeats = if may_repeat!($name) { $repeats.as_deref_mut() } else { None };
-            if $out.column_text(value, $column, repeats) {
-                $flags |= HAS_REPEATS;
-            }
+            $saved += $out.column_text(value, $column, repeats);
         })
     };
     (Boolean, $name:ident, $out:ident, $value:expr, $($rest:ident),*) => {
@@ -217,17 +220,18 @@ macro_rules! define_codec {
         /// have seen all rows of the buffer, texts that stand there already are references.
         pub(super) fn encode_into(event: &Event<'_>, buffer: &mut Vec<u8>, mut repeats: Option<&mut Repeats>) {
             let is_kms = event.event_source.as_deref() == Some(KMS);
-            let mut flags = if is_kms { IS_KMS } else { 0 } | if has_children(event) { HAS_CHILDREN } else { 0 };
+            let flags = if is_kms { IS_KMS } else { 0 } | if has_children(event) { HAS_CHILDREN } else { 0 };
             let first = buffer.len();
             buffer.push(flags);
             buffer.extend_from_slice(&event.content_hash.unwrap_or_default().to_le_bytes());
-            let start = buffer.len();
+            let start = first + HEADER;
             buffer.resize(start + PRESENCE, 0);
+            let mut saved = 0usize;
             let mut presence = [0u8; PRESENCE];
             let mut out = Out(buffer);
             let mut column = 0usize;
             $(
-                if put!($kind, $name, out, event.$name, column, repeats, flags).is_some() {
+                if put!($kind, $name, out, event.$name, column, repeats, saved).is_some() {
                     if let Some(byte) = presence.get_mut(column / 8) {
                         *byte |= 1 << (column % 8);
                     }
@@ -239,8 +243,13 @@ macro_rules! define_codec {
             if let Some(bits) = buffer.get_mut(start..start + PRESENCE) {
                 bits.copy_from_slice(&presence);
             }
-            if let Some(byte) = buffer.get_mut(first) {
-                *byte = flags;
+            if saved > 0 {
+                if let Some(byte) = buffer.get_mut(first) {
+                    *byte = flags | HAS_REPEATS;
+                }
+                if let Some(bytes) = buffer.get_mut(first + HASHED..start) {
+                    bytes.copy_from_slice(&u32::try_from(saved).unwrap_or(u32::MAX).to_le_bytes());
+                }
             }
         }
 
@@ -411,9 +420,11 @@ impl<'a> Row<'a> {
         In { rest: self.bytes, buffer: self.buffer }
     }
 
-    /// Bytes it takes where it stands.
+    /// Bytes it takes without references: what it costs to encode, and the same wherever it stands.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        let mut input = self.input();
+        input.take(HASHED);
+        self.bytes.len() + u32::from_le_bytes(input.array()) as usize
     }
 
     /// Appends the row to `out` without references.
@@ -422,9 +433,11 @@ impl<'a> Row<'a> {
             out.extend_from_slice(self.bytes);
             return;
         }
-        let head = self.bytes.get(..HEADER + PRESENCE).unwrap_or(self.bytes);
         out.push(self.flags() & !HAS_REPEATS);
-        out.extend_from_slice(head.get(1..).unwrap_or_default());
+        out.extend_from_slice(self.bytes.get(1..HASHED).unwrap_or_default());
+        // Without references nothing is saved.
+        out.extend_from_slice(&[0; HEADER - HASHED]);
+        out.extend_from_slice(self.bytes.get(HEADER..HEADER + PRESENCE).unwrap_or_default());
         let mut out = Out(out);
         let children = self.for_each_value(|column, value, _| {
             if WIDTHS.get(column) == Some(&0) {

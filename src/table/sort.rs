@@ -488,6 +488,22 @@ mod tests {
     }
 
     #[test]
+    fn a_row_has_one_size_with_references_and_without() {
+        let mut rows = Rows::default();
+        for id in ["e1", "e2", "e3"] {
+            push(&mut rows, 1, id, 7, &"long".repeat(100));
+        }
+        let sizes: Vec<usize> = rows.iter().map(|row| row.size()).collect();
+        let mut plain = Vec::new();
+        for row in rows.iter() {
+            plain.clear();
+            row.write_plain(&mut plain);
+            assert_eq!((plain.len(), Row::plain(&plain).size()), (row.size(), row.size()));
+        }
+        assert!(sizes.iter().all(|size| *size == sizes[0]) && rows.memory() < 3 * sizes[0], "{sizes:?}");
+    }
+
+    #[test]
     fn one_record_delivered_twice_is_kept_once_whoever_had_it() {
         let folder = tempfile::tempdir().unwrap();
         let spill = Spill::new(folder.path().join("spill"));
