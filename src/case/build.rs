@@ -7,12 +7,13 @@ use crate::case::custody::hash_file;
 use crate::case::events::{ChildTables, Merged, day_of, write_hive};
 use crate::case::existing;
 use crate::case::folder::{NewFolder, SPILL};
-use crate::case::inputs::{StoredInput, WaitingInputs, hex};
+use crate::case::inputs::{StoredInput, WaitingInputs};
 use crate::case::log_files::LogFiles;
 use crate::case::scope::{self, Scope};
 use crate::case::validate::{Collector, Validated, Validation, write_nothing};
 use crate::discover::{Filters, Source, discover};
 use crate::error::{Error, Result};
+use crate::integrity::{StoredObservation, hex};
 use crate::pipeline::checkpoint::{Resumed, resume};
 use crate::pipeline::filter::RecordFilter;
 use crate::pipeline::{Config, Extraction, InputRow, Job, RowBuffer, Totals, extract, ordered};
@@ -122,8 +123,8 @@ impl ChildrenByDay {
     }
 }
 
-/// Builds the tables of a case in `folder`. Digests are judged when there is a `validation`, and then `config` must have
-/// texts hashed.
+/// Builds the tables of a case in `folder`. `config` must have texts surveyed; digests are judged when there is a `validation`,
+/// and then it must have texts hashed.
 ///
 /// `each` is told of every input on the calling thread, for progress.
 ///
@@ -166,13 +167,12 @@ pub fn build(
             built.problems.push((input.path.clone(), problem.clone()));
         }
         log_files.push(&input)?;
+        let observation = input.observation.take();
+        let mut stored = StoredInput::from(input);
         // The texts of digests have a table of their own.
-        let mut stored: StoredInput = input.clone().into();
-        if let Some(observation) = &mut stored.observation {
-            observation.digest = None;
-        }
+        stored.observation = observation.as_deref().and_then(StoredObservation::without_digest);
         if let Some(collector) = &mut collector {
-            collector.next(&sources, input.observation.take())?;
+            collector.next(&sources, observation)?;
         }
         waiting.push(&stored)
     })?;
@@ -254,6 +254,7 @@ pub fn build_from_records(records: &[Value], folder: &Path) -> Result<Merged> {
         max_record: MAX_RECORD,
         memory: usize::MAX,
         validates: false,
+        surveys: true,
     };
     let (events, tables) = (folder.join("events"), folder.join("tables"));
     for path in [&events, &tables] {

@@ -59,6 +59,7 @@ pub(crate) fn extraction(filters_args: &FilterArgs, resources: &ResourceArgs) ->
         max_record: MAX_RECORD,
         memory: usize::try_from(size(&resources.memory).context("--memory")?)?,
         validates: false,
+        surveys: true,
     })
 }
 

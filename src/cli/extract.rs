@@ -82,7 +82,8 @@ impl Drop for Unfinished {
 /// When the input does not exist or the output cannot be written.
 pub(crate) fn run(args: &ExtractArgs) -> Result<Exit> {
     let display = Display::new(&args.display);
-    let settings = config::extraction(&args.filters, &args.resources)?;
+    // Without a case nobody asks what the files cover.
+    let settings = Config { surveys: false, ..config::extraction(&args.filters, &args.resources)? };
     let found = |settings: &Config| -> Result<Discovery> {
         let _ = settings;
         Ok(discover(&args.paths, args.files_from.as_deref(), &config::filters(&args.filters)?)?)

@@ -35,6 +35,11 @@ pub struct StoredObservation {
 impl StoredObservation {
     /// What is kept of an observation; `None` when the file could not be read.
     pub fn new(observation: &Observation) -> Option<StoredObservation> {
+        Some(StoredObservation { digest: observation.text.clone(), ..Self::without_digest(observation)? })
+    }
+
+    /// The same without the text of a digest.
+    pub fn without_digest(observation: &Observation) -> Option<StoredObservation> {
         let content = observation.content.as_ref()?;
         let (form, appended_at) = match content.form {
             Form::Sound => ("sound", None),
@@ -51,7 +56,7 @@ impl StoredObservation {
             without_newline: content.without_newline.map(|hash| hex(&hash)),
             first_member: content.first_member.map(|hash| hex(&hash)),
             times: observation.times,
-            digest: observation.text.clone(),
+            digest: None,
         })
     }
 

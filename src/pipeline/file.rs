@@ -91,7 +91,8 @@ pub struct InputRow {
     pub problem: Option<String>,
     /// What digests are compared with, when that was asked for.
     pub observation: Option<Box<Observation>>,
-    /// What its texts show of coverage: one for a file, one for each member of an archive, none when it holds no logs.
+    /// What its texts show of coverage, when that was asked for: one for a file, one for each member of an archive, none when
+    /// it holds no logs.
     pub texts: Vec<TextFacts>,
 }
 
@@ -107,6 +108,7 @@ pub struct FileWorker {
     scanner: Scanner,
     filter: RecordFilter,
     witness: Option<Witness>,
+    is_surveying: bool,
     /// Accounts that received records.
     pub recipients: BTreeSet<String>,
 }
@@ -154,6 +156,7 @@ struct Visit<'w, 's> {
     scanner: &'w mut Scanner,
     keeper: Keeper<'w, 's>,
     witness: Option<&'w mut Witness>,
+    is_surveying: bool,
     prose: Prose,
 }
 
@@ -177,8 +180,8 @@ struct Keeper<'w, 's> {
     /// Length of the file's name in `place`.
     name_length: usize,
     counts: Counts,
-    /// The text at hand.
-    text: TextFacts,
+    /// The text at hand, when coverage is surveyed.
+    text: Option<TextFacts>,
     texts: Vec<TextFacts>,
     rows: &'w mut RowBuffer<'s>,
 }
@@ -190,6 +193,7 @@ impl FileWorker {
             scanner: Scanner::new(max_record),
             filter: filter.clone(),
             witness: None,
+            is_surveying: false,
             recipients: BTreeSet::new(),
         }
     }
@@ -200,10 +204,16 @@ impl FileWorker {
         self
     }
 
+    /// The same worker, which notes what each text shows of coverage: that costs parsing a record of every file.
+    pub fn surveying(mut self) -> FileWorker {
+        self.is_surveying = true;
+        self
+    }
+
     /// Reads one file and appends its rows to `rows`.
     pub fn read(&mut self, reader: &mut Reader, source: &Source, rows: &mut RowBuffer<'_>) -> InputRow {
         let place = source.name();
-        let FileWorker { scanner, filter, witness, recipients } = self;
+        let FileWorker { scanner, filter, witness, is_surveying, recipients } = self;
         if let Some(witness) = witness {
             witness.begin(&source.path().to_string_lossy());
         }
@@ -213,11 +223,12 @@ impl FileWorker {
             name_length: place.len(),
             place,
             counts: Counts::default(),
-            text: TextFacts::default(),
+            text: None,
             texts: Vec::new(),
             rows,
         };
-        let mut visit = Visit { scanner, keeper, witness: witness.as_mut(), prose: Prose::No };
+        let mut visit =
+            Visit { scanner, keeper, witness: witness.as_mut(), is_surveying: *is_surveying, prose: Prose::No };
         let facts = reader.read(source, &mut visit);
         let Keeper { counts, texts, .. } = visit.keeper;
         let mut input = InputRow {
@@ -260,7 +271,7 @@ impl FileWorker {
                 input.problem_count += 1;
                 input.problem = Some(message.to_string());
                 // It is there, although nothing is known of what it holds.
-                input.texts.push(TextFacts::default());
+                input.texts.extend(is_surveying.then(TextFacts::default));
             }
         }
         input
@@ -278,7 +289,8 @@ impl Visitor for Visit<'_, '_> {
         if let Some(witness) = &mut self.witness {
             witness.open(member);
         }
-        self.keeper.text = TextFacts { member: member.map(str::to_owned), ..TextFacts::default() };
+        self.keeper.text =
+            self.is_surveying.then(|| TextFacts { member: member.map(str::to_owned), ..TextFacts::default() });
         let counts = &self.keeper.counts;
         self.prose =
             Prose::SoFar { problems: counts.problems.len(), problem_count: counts.problem_count, has_begun: false };
@@ -317,12 +329,9 @@ impl Visitor for Visit<'_, '_> {
         if let Some(problem) = end.problem(member.as_deref(), summary.bytes_total) {
             counts.problem(problem);
         }
-        let mut text = std::mem::take(&mut self.keeper.text);
-        text.records = summary.records;
         let is_log = !matches!(summary.kind, ContentKind::Digest | ContentKind::Insight | ContentKind::Aggregated);
-        if is_log {
-            self.keeper.texts.push(text);
-        }
+        let text = self.keeper.text.take().filter(|_| is_log);
+        self.keeper.texts.extend(text.map(|text| TextFacts { records: summary.records, ..text }));
         match summary.kind {
             ContentKind::Records | ContentKind::Empty => {}
             ContentKind::Unrecognized => {
@@ -396,13 +405,18 @@ impl Keeper<'_, '_> {
         self.counts.problem(Problem { kind, member, offset: record.offset, length: 0, message });
     }
 
+    /// The text at hand, when it is surveyed and none of its records was looked at.
+    fn unseen(&mut self) -> Option<&mut TextFacts> {
+        self.text.as_mut().filter(|facts| facts.first.is_none())
+    }
+
     /// Looks at the first record of a text when it has no row: a file without KMS events covers its hour, too.
     fn see_first(&mut self, record: &RawRecord<'_>) {
-        if self.text.first.is_none()
+        if let Some(facts) = self.unseen()
             && let Ok(text) = std::str::from_utf8(record.bytes)
             && let Ok(value) = json::parse(text)
         {
-            self.text.see_record(&value);
+            facts.see_record(&value);
         }
     }
 
@@ -414,8 +428,8 @@ impl Keeper<'_, '_> {
         let class = relevance(source_name, event_name, value.get("readOnly").as_bool(), parameters);
         let hint = match class {
             Relevance::No => {
-                if self.text.first.is_none() {
-                    self.text.see_record(value);
+                if let Some(facts) = self.unseen() {
+                    facts.see_record(value);
                 }
                 return;
             }
@@ -430,17 +444,20 @@ impl Keeper<'_, '_> {
                 return self.note(record, ProblemKind::NoEventTime, message.to_owned());
             }
         };
-        self.text.see(event.account_id.as_deref(), event.region.as_deref(), event.event_time);
+        if let Some(facts) = &mut self.text {
+            facts.see(event.account_id.as_deref(), event.region.as_deref(), event.event_time);
+        }
         if !self.filter.accepts(&event) {
             self.counts.filtered += 1;
             return;
         }
-        let (total, here) = match class {
-            Relevance::Kms => (&mut self.counts.kms, &mut self.text.kms),
-            _ => (&mut self.counts.adjacent, &mut self.text.adjacent),
-        };
-        *total += 1;
-        *here += 1;
+        let is_kms = class == Relevance::Kms;
+        self.counts.kms += u64::from(is_kms);
+        self.counts.adjacent += u64::from(!is_kms);
+        if let Some(facts) = &mut self.text {
+            facts.kms += u64::from(is_kms);
+            facts.adjacent += u64::from(!is_kms);
+        }
         if let Some(account) = event.account_id.as_deref()
             && !self.recipients.contains(account)
         {

@@ -39,6 +39,8 @@ pub struct Config {
     pub memory: usize,
     /// Texts are hashed and digests kept, to be compared afterwards.
     pub validates: bool,
+    /// What each text shows of coverage is noted.
+    pub surveys: bool,
 }
 
 /// What a job that may be interrupted does besides.
@@ -233,6 +235,13 @@ impl Worker<'_> {
     }
 }
 
+/// What reads the records of one worker's files.
+fn new_files(config: &Config) -> file::FileWorker {
+    let files = file::FileWorker::new(config.max_record, &config.filter)
+        .witnessed(config.validates.then(|| Witness::new(true)));
+    if config.surveys { files.surveying() } else { files }
+}
+
 /// Reads `sources` and returns their rows. `each` gets one [`InputRow`] per source, in order, on the calling thread. What
 /// `job` has of an earlier run is not read again.
 ///
@@ -252,8 +261,7 @@ pub fn extract(
     let hashing = if config.validates { Hashing::StoredAndText } else { Hashing::Stored };
     let new_worker = || Worker {
         reader: Reader::new(config.limits).hashing(hashing),
-        files: file::FileWorker::new(config.max_record, &config.filter)
-            .witnessed(config.validates.then(|| Witness::new(true))),
+        files: new_files(config),
         buffer: RowBuffer::bounded(config.memory / jobs, spill),
         checkpoints: has_checkpoints.then(Checkpoints::default),
     };
