@@ -12,6 +12,7 @@
 
 pub mod error;
 pub mod time;
+pub mod severity;
 pub mod json;
 pub mod discover;
 pub mod read;

@@ -9,9 +9,9 @@
 use crate::case::FACT_TABLES;
 use crate::case::existing;
 use crate::case::folder::SPILL;
-use crate::case::inputs::hex;
 use crate::case::manifest::{MANIFEST, Manifest, Output};
 use crate::error::{Error, Result};
+use crate::integrity::hex;
 use crate::pipeline::ordered;
 use crate::table::columns::CHILD_TABLES;
 use sha2::{Digest, Sha256};

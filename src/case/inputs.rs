@@ -6,7 +6,7 @@
 use crate::case::events::hash_file;
 use crate::discover::{S3Key, parse_key};
 use crate::error::{Error, Result};
-use crate::integrity::StoredObservation;
+use crate::integrity::{StoredObservation, hex};
 use crate::pipeline::InputRow;
 use crate::schema::{Column, Kind};
 use crate::table::columns::arrow_schema;
@@ -83,16 +83,6 @@ pub struct StoredInput {
     /// What digests are compared with; the texts of digests stand in `integrity_digests`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub observation: Option<StoredObservation>,
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl From<InputRow> for StoredInput {

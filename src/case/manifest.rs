@@ -5,10 +5,10 @@
 
 use crate::case::build::Built;
 use crate::case::custody::hash_file;
-use crate::case::inputs::hex;
 use crate::case::validate::Validated;
 use crate::discover::Counts;
 use crate::error::{Error, Result};
+use crate::integrity::hex;
 use crate::time::format_timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

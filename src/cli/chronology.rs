@@ -7,11 +7,11 @@
 use super::config::Screen;
 use super::findings::severity_of;
 use super::paint::{Ink, Line, Page};
-use super::rows::{Row, Rows};
 use super::summary::{count, plural};
 use keytrail::output::sparkline::sparkline;
 use keytrail::output::terminal::{brief, wrap};
 use keytrail::query::header::Severity;
+use keytrail::query::table::{Row, Table};
 use keytrail::time::{MICROS, format_timestamp};
 use std::collections::BTreeSet;
 
@@ -33,11 +33,11 @@ pub(crate) struct Happened<'h> {
     /// The subject's account: names of it are shown without it.
     pub(crate) account: &'h str,
     /// What was done, one row per event.
-    pub(crate) acts: &'h Rows,
+    pub(crate) acts: &'h Table,
     /// Everything, by hour.
-    pub(crate) hours: &'h Rows,
+    pub(crate) hours: &'h Table,
     /// Everything, by day.
-    pub(crate) days: &'h Rows,
+    pub(crate) days: &'h Table,
     /// The findings that concern the subject: number and row.
     pub(crate) findings: Vec<(usize, Row<'h>)>,
 }
@@ -56,7 +56,7 @@ const DAY: i64 = 86_400;
 
 /// Bars of what the subject did or suffered from `first` to `last`, seconds since 1970-01-01 UTC, each bar `step` seconds of
 /// `buckets`.
-pub(crate) fn bars(page: &mut Page, buckets: &Rows, (first, last): (i64, i64), step: i64) {
+pub(crate) fn bars(page: &mut Page, buckets: &Table, (first, last): (i64, i64), step: i64) {
     let screen = page.screen();
     let begin = first.div_euclid(step);
     let number = usize::try_from(last.div_euclid(step) - begin + 1).unwrap_or(1);

@@ -13,12 +13,11 @@ use super::temporary::TemporaryCase;
 use super::{Exit, note, print};
 use anyhow::{Result, bail};
 use keytrail::output::Cell;
-use keytrail::output::terminal::sanitize;
+use keytrail::output::terminal::{self, sanitize};
 use keytrail::query::header::{Header, Severity};
 use keytrail::query::params::Overrides;
 use keytrail::query::run::{Prepared, Session};
-use keytrail::query::table::Table;
-use keytrail::time::format_timestamp;
+use keytrail::query::table::{self, Table};
 use std::path::Path;
 
 /// Limits that the summary tells; the table has all.
@@ -67,23 +66,16 @@ fn rows_of(session: &Session, rows: CoverageRows) -> Result<Prepared> {
     session.prepare(view, &sql, &Header::default()).map_err(faults)
 }
 
-/// A row by the names of its columns.
-struct Row<'t> {
-    table: &'t Table,
-    cells: &'t [Cell<'static>],
-}
+/// A row as it is shown.
+struct Row<'t>(table::Row<'t>);
 
 impl Row<'_> {
-    fn cell(&self, name: &str) -> &Cell<'static> {
-        self.table.index(name).and_then(|place| self.cells.get(place)).unwrap_or(&Cell::Null)
-    }
-
     fn text(&self, name: &str) -> String {
-        sanitize(&self.cell(name).to_text())
+        sanitize(&self.0.cell(name).to_text())
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        match self.cell(name) {
+        match self.0.cell(name) {
             Cell::Integer(number) => u64::try_from(*number).ok(),
             _ => None,
         }
@@ -95,15 +87,12 @@ impl Row<'_> {
 
     /// A time to the minute, `2024-05-01 10:00`.
     fn minute(&self, name: &str) -> String {
-        match self.cell(name) {
-            Cell::Timestamp(micros) => format_timestamp(*micros).chars().take(16).collect::<String>().replace('T', " "),
-            _ => String::new(),
-        }
+        self.0.time(name).chars().take(16).collect::<String>().replace('T', " ")
     }
 }
 
 fn rows(table: &Table) -> impl Iterator<Item = Row<'_>> {
-    table.rows.iter().map(move |cells| Row { table, cells })
+    table.iter().map(Row)
 }
 
 /// `45s`, `8m`, `3h`, `12d`.
@@ -116,32 +105,10 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-/// Breaks a text into lines of at most `width` characters, at spaces where there are any.
+/// A text in lines of at most `width` columns; at least one, because what stands before it must be shown.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut length = 0;
-    let width = width.max(1);
-    let words = text.split(' ').flat_map(|word| {
-        let letters: Vec<char> = word.chars().collect();
-        let parts: Vec<String> = letters.chunks(width).map(|part| part.iter().collect()).collect();
-        if parts.is_empty() { vec![String::new()] } else { parts }
-    });
-    for word in words {
-        let more = word.chars().count();
-        if length > 0 && length + 1 + more > width {
-            lines.push(std::mem::take(&mut line));
-            length = 0;
-        }
-        if length > 0 {
-            line.push(' ');
-            length += 1;
-        }
-        line.push_str(&word);
-        length += more;
-    }
-    lines.push(line);
-    lines
+    let lines = terminal::wrap(text, width, usize::MAX);
+    if lines.is_empty() { vec![String::new()] } else { lines }
 }
 
 /// What the evidence cannot show: what opens every report.

@@ -3,11 +3,12 @@
 //! In: a session and the subject. Out: labelled texts from the views of the case. A case made for the moment has no views, and
 //! an older one may lack some: then there is less to say, and nothing is guessed.
 
-use super::rows::{Row, ask_if};
+use super::rows::ask_if;
 use super::subject::aliases_of;
 use super::summary::{count, plural};
 use anyhow::Result;
 use keytrail::query::run::Session;
+use keytrail::query::table::Row;
 
 /// A label and its text.
 pub(crate) type Fact = (&'static str, String);
@@ -147,7 +148,7 @@ pub(crate) fn key(session: &mut Session, arn: &str) -> Result<Vec<Fact>> {
 /// When a view cannot be read.
 pub(crate) fn principal(session: &mut Session, name: &str) -> Result<Vec<Fact>> {
     let mut facts = vec![("principal", name.to_owned())];
-    session.give_texts("shown_principals", "shown_name", &[name.to_owned()])?;
+    session.register_texts("shown_principals", "shown_name", &[name.to_owned()])?;
     let sql =
         "SELECT k.principal_type, k.principal_account_id, k.is_home, k.use_count, k.reveal_count, k.direct_use_count,
       k.admin_count, k.read_count, k.denied_count, k.key_count, k.used_key_count, k.source_ip_count, k.network_count,
@@ -194,7 +195,7 @@ pub(crate) fn principal(session: &mut Session, name: &str) -> Result<Vec<Fact>> 
 /// When a view cannot be read.
 pub(crate) fn grant(session: &mut Session, id: &str) -> Result<Vec<Fact>> {
     let mut facts = vec![("grant", id.to_owned())];
-    session.give_texts("shown_grants", "shown_id", &[id.to_owned()])?;
+    session.register_texts("shown_grants", "shown_id", &[id.to_owned()])?;
     let sql =
         "SELECT k.key_arn, k.created_time, k.creator, k.grantee_principal, k.is_grantee_home, k.retiring_principal,
       k.grant_operations, k.grant_constraint, k.ended_time, k.ended_how, k.ended_by, k.use_count, k.first_use_time,

@@ -10,7 +10,7 @@ use super::findings::severity_of;
 use super::library::load;
 use super::paint::{Ink, Line, Page, rows_of, shell_path, shell_word};
 use super::query::open;
-use super::rows::{Row, Rows, ask, ask_if};
+use super::rows::{ask, ask_if};
 use super::screen::duration;
 use super::subject::{aliases_of, findings, key_word, list};
 use super::summary::{count, plural};
@@ -21,6 +21,7 @@ use keytrail::output::terminal::{brief, shorten, table};
 use keytrail::query::library::Library;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::Session;
+use keytrail::query::table::{Row, Table};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +30,7 @@ use std::path::Path;
 struct Part {
     label: &'static str,
     text: String,
-    /// Rows it gets in any case.
+    /// Table it gets in any case.
     least: usize,
 }
 
@@ -41,7 +42,7 @@ struct Told<'t> {
     details: serde_json::Map<String, Value>,
     incident: String,
     aliases: Vec<String>,
-    events: Rows,
+    events: Table,
     /// Ids in `event_ids`, of which the case may have more events or fewer.
     listed: usize,
 }
@@ -64,8 +65,8 @@ fn incident(session: &mut Session, number: i64) -> Result<String> {
 }
 
 /// The events that a finding names, in the order of time.
-fn events(session: &mut Session, ids: &[String]) -> Result<Rows> {
-    session.give_texts("finding_events", "wanted_id", ids)?;
+fn events(session: &mut Session, ids: &[String]) -> Result<Table> {
+    session.register_texts("finding_events", "wanted_id", ids)?;
     let sql =
         "SELECT e.event_time, e.event_name, e.outcome, e.error_code, e.principal, e.via, e.source_ip, e.source_service,
       e.region, e.key_arn, e.source_file, e.record_no, e.event_id

@@ -8,7 +8,6 @@ use super::config::Display;
 use super::library::severity;
 use super::paint::{Ink, painted};
 use super::query::{open, write_rows};
-use super::rows::{Row, Rows};
 use super::subject::{LISTED, WHO, any, concerned, findings, keys_named};
 use super::summary::{count, plural};
 use super::{Exit, note, print};
@@ -22,6 +21,7 @@ use keytrail::query::findings::FINDING_COLUMNS;
 use keytrail::query::header::Severity;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::Session;
+use keytrail::query::table::{Row, Table};
 use keytrail::schema::{Column, Kind};
 use std::collections::BTreeSet;
 use std::io::{BufWriter, stdout};
@@ -37,7 +37,7 @@ pub(crate) fn severity_of(row: &Row<'_>) -> Severity {
 }
 
 /// The places of the findings that the arguments ask for.
-fn chosen(session: &mut Session, args: &FindingsArgs, found: &Rows) -> Result<Vec<usize>> {
+fn chosen(session: &mut Session, args: &FindingsArgs, found: &Table) -> Result<Vec<usize>> {
     let window = Filters::new(args.since.as_deref(), args.until.as_deref(), &[], &[])?;
     let rules = globs("--rule", &args.rules)?;
     let least = args.severity.map(severity);
@@ -67,7 +67,7 @@ fn chosen(session: &mut Session, args: &FindingsArgs, found: &Rows) -> Result<Ve
 const WITH_WHO: usize = 110;
 
 /// The list as text; `width` 0 shows everything, as for a pipe.
-fn listed(found: &Rows, places: &[usize], width: usize, color: bool) -> String {
+fn listed(found: &Table, places: &[usize], width: usize, color: bool) -> String {
     let mut names = vec!["severity", "first_time", "rule"];
     if width == 0 || width >= WITH_WHO {
         names.extend(["principal", "key_arn", "source_ip"]);
@@ -105,9 +105,9 @@ fn listed(found: &Rows, places: &[usize], width: usize, color: bool) -> String {
 }
 
 /// Columns and rows for programs: the number, and everything that the case has.
-fn records(found: &Rows, places: &[usize]) -> (Vec<Column>, Vec<Vec<Cell<'static>>>) {
+fn records(found: &Table, places: &[usize]) -> (Vec<Column>, Vec<Vec<Cell<'static>>>) {
     let columns: Vec<Column> =
-        FINDING_COLUMNS.into_iter().filter(|column| found.0.index(column.name).is_some()).collect();
+        FINDING_COLUMNS.into_iter().filter(|column| found.index(column.name).is_some()).collect();
     let all: Vec<Row<'_>> = found.iter().collect();
     let rows = places.iter().filter_map(|place| all.get(*place).map(|row| (place, row))).map(|(place, row)| {
         let number = Cell::Integer(i64::try_from(place + 1).unwrap_or(i64::MAX));
@@ -117,7 +117,7 @@ fn records(found: &Rows, places: &[usize]) -> (Vec<Column>, Vec<Vec<Cell<'static
     (std::iter::once(NUMBER).chain(columns).collect(), rows)
 }
 
-fn write(args: &FindingsArgs, found: &Rows, places: &[usize], display: Display) -> Result<()> {
+fn write(args: &FindingsArgs, found: &Table, places: &[usize], display: Display) -> Result<()> {
     if args.format == Format::Table && args.output.is_none() {
         print(listed(found, places, display.width, display.color))?;
         if !display.quiet {

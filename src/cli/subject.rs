@@ -4,11 +4,12 @@
 //! when it names it or when one of its events does: a finding on many keys names none, and one on re-encryption names only
 //! the new key.
 
-use super::rows::{Row, Rows, ask, ask_if};
+use super::rows::{ask, ask_if};
 use anyhow::{Result, bail};
 use keytrail::output::terminal::sanitize;
 use keytrail::pipeline::filter::GlobSet;
 use keytrail::query::run::Session;
+use keytrail::query::table::{Row, Table};
 use std::collections::BTreeSet;
 
 /// Event ids that are looked up at a time, so that memory stays small whatever the number of findings.
@@ -32,8 +33,8 @@ pub(crate) const LISTED: [&str; 10] = [
 ///
 /// # Errors
 /// When the case has none.
-pub(crate) fn findings(session: &mut Session, columns: &[&str]) -> Result<Rows> {
-    Ok(Rows(session.rows_of("findings", columns)?))
+pub(crate) fn findings(session: &mut Session, columns: &[&str]) -> Result<Table> {
+    Ok(session.rows_of("findings", columns)?)
 }
 
 /// The items of a JSON array of texts.
@@ -49,7 +50,7 @@ pub(crate) fn list(text: &str) -> Vec<String> {
 /// When the events cannot be read.
 pub(crate) fn concerned(
     session: &mut Session,
-    found: &Rows,
+    found: &Table,
     matches: &dyn Fn(&Row<'_>) -> bool,
 ) -> Result<BTreeSet<usize>> {
     let mut places = BTreeSet::new();
@@ -79,7 +80,7 @@ fn look_up(
     waiting.sort_unstable();
     let mut ids: Vec<String> = waiting.iter().map(|(id, _)| id.clone()).collect();
     ids.dedup();
-    session.give_texts("finding_events", "wanted_id", &ids)?;
+    session.register_texts("finding_events", "wanted_id", &ids)?;
     let sql = "SELECT e.event_id, e.key_arn, e.target_key_arn, e.principal, e.principal_arn, e.principal_id, e.session_name,
       e.access_key_id, e.grant_id FROM events AS e INNER JOIN finding_events AS w ON w.wanted_id = e.event_id ORDER BY e.event_id";
     let events = ask(session, "finding_events", sql)?;
@@ -135,7 +136,7 @@ pub(crate) fn keys_named(session: &mut Session, names: &GlobSet, typed: &[String
 /// # Errors
 /// When the table of aliases cannot be read.
 pub(crate) fn aliases_of(session: &mut Session, key: &str) -> Result<Vec<String>> {
-    session.give_texts("shown_keys", "shown_arn", &[key.to_owned()])?;
+    session.register_texts("shown_keys", "shown_arn", &[key.to_owned()])?;
     let sql = "SELECT a.alias_name, MAX(CASE WHEN a.is_current THEN 1 ELSE 0 END) AS is_current FROM aliases AS a
       INNER JOIN shown_keys AS k ON k.shown_arn = a.key_arn GROUP BY a.alias_name ORDER BY is_current DESC, alias_name";
     let mut names = Vec::new();

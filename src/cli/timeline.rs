@@ -11,7 +11,7 @@ use super::facts::{self, Fact};
 use super::library::{faults, load};
 use super::paint::{Ink, Line, Page};
 use super::query::{names, open, write_rows};
-use super::rows::{Row, Rows, ask};
+use super::rows::ask;
 use super::screen::duration;
 use super::subject::{LISTED, concerned, findings};
 use super::summary::count;
@@ -23,7 +23,7 @@ use keytrail::output::terminal::{sanitize, shorten};
 use keytrail::query::library::Library;
 use keytrail::query::params::{Overrides, ParamValue};
 use keytrail::query::run::Session;
-use keytrail::query::table::Table;
+use keytrail::query::table::{Row, Table};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -54,7 +54,7 @@ fn table(session: &mut Session, library: &Library, id: &str, seconds: i64) -> Re
 }
 
 /// The distinct texts of a column, sorted.
-fn texts(rows: &Rows, column: &str) -> Vec<String> {
+fn texts(rows: &Table, column: &str) -> Vec<String> {
     let all: BTreeSet<&str> = rows.iter().map(|row| row.text(column)).collect();
     all.into_iter().filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }
@@ -109,7 +109,7 @@ fn heads(session: &mut Session, subject: Subject<'_>, names: &[String]) -> Resul
 }
 
 /// The first and the last second that the evidence or the subject covers.
-fn covered(session: &mut Session, hours: &Rows) -> Result<(i64, i64)> {
+fn covered(session: &mut Session, hours: &Table) -> Result<(i64, i64)> {
     let rows =
         ask(session, "evidence", "SELECT v.first_epoch, v.last_epoch FROM evidence AS v ORDER BY v.first_epoch")?;
     let range =
@@ -122,9 +122,9 @@ fn covered(session: &mut Session, hours: &Rows) -> Result<(i64, i64)> {
 }
 
 /// The findings that concern the subject.
-fn found(session: &mut Session, subject: Subject<'_>, names: &[String]) -> Result<(Rows, BTreeSet<usize>)> {
+fn found(session: &mut Session, subject: Subject<'_>, names: &[String]) -> Result<(Table, BTreeSet<usize>)> {
     if !session.has_table("findings") {
-        return Ok((Rows::default(), BTreeSet::new()));
+        return Ok((Table::default(), BTreeSet::new()));
     }
     let columns: Vec<&str> = LISTED.into_iter().chain(["event_ids"]).collect();
     let all = findings(session, &columns)?;
@@ -152,8 +152,8 @@ fn account(names: &[String], heads: &[Fact]) -> String {
 fn text(args: &TimelineArgs, session: &mut Session, subject: Subject<'_>, display: Display) -> Result<()> {
     let library = load(&[])?;
     let of = |what: &str| format!("{}-{what}", subject.word);
-    let acts = Rows(table(session, &library, &of("acts"), 0)?);
-    let hours = Rows(table(session, &library, &of("buckets"), 3_600)?);
+    let acts = table(session, &library, &of("acts"), 0)?;
+    let hours = table(session, &library, &of("buckets"), 3_600)?;
     let names = stands_for(session, subject)?;
     if acts.iter().len() == 0 && hours.iter().len() == 0 {
         note(format!(
@@ -163,11 +163,11 @@ fn text(args: &TimelineArgs, session: &mut Session, subject: Subject<'_>, displa
         ));
         return Ok(());
     }
-    let days = Rows(table(session, &library, &of("buckets"), 86_400)?);
+    let days = table(session, &library, &of("buckets"), 86_400)?;
     let (first, last) = covered(session, &hours)?;
     let step = step(last - first, display.stdout.width.saturating_sub(BESIDE_BARS));
     // Sums over hours are sums over anything that is made of hours.
-    let fine = if step < 3_600 { Some(Rows(table(session, &library, &of("buckets"), step)?)) } else { None };
+    let fine = if step < 3_600 { Some(table(session, &library, &of("buckets"), step)?) } else { None };
     let heads = heads(session, subject, &names)?;
     let (all, places) = found(session, subject, &names)?;
     let account = account(&names, &heads);

@@ -4,35 +4,8 @@
 //! *tampering* when something that CloudTrail delivered is not as it was delivered, or is not where it was; the others say
 //! that something could not be checked, or was not protected.
 
+use crate::severity::Severity;
 use std::fmt;
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Worth knowing.
-    Info,
-    /// Low.
-    Low,
-    /// Medium.
-    Medium,
-    /// High.
-    High,
-    /// Critical.
-    Critical,
-}
-
-impl Severity {
-    /// The name used in tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Info => "info",
-            Severity::Low => "low",
-            Severity::Medium => "medium",
-            Severity::High => "high",
-            Severity::Critical => "critical",
-        }
-    }
-}
 
 macro_rules! define_codes {
     ($($(#[$doc:meta])+ $variant:ident, $name:literal, $severity:ident, $is_tampering:literal, $proves:literal, $limits:literal;)*) => {

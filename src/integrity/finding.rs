@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::code::{Code, Severity};
+use super::code::Code;
+use crate::severity::Severity;
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]

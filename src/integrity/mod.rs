@@ -30,7 +30,7 @@ mod uncovered;
 pub mod judgement;
 pub mod table;
 
-pub use code::{Code, Codes, Severity, Verdict};
+pub use code::{Code, Codes, Verdict};
 pub use evidence::{Evidence, Names};
 pub use finding::Finding;
 pub use judgement::{Judgement, judge};

@@ -5,10 +5,11 @@
 //! around it, and in the chains of the same trail in other Regions.
 
 use super::chain::{Chain, GapKind, HOUR};
-use super::code::{Code, Severity, Verdict};
+use super::code::{Code, Verdict};
 use super::evidence::{FileKind, Packing};
 use super::finding::Finding;
 use super::logs::LogJudge;
+use crate::severity::Severity;
 use crate::time::{MICROS, format_timestamp};
 
 /// Why a log that no digest lists has no digest.

@@ -175,16 +175,6 @@ impl Session {
         self.own(&format!("SELECT {} FROM {table}", wanted.join(", ")))
     }
 
-    /// Gives statements a table of one text column, such as the events a finding names.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub fn give_texts(&mut self, table: &str, column: &str, texts: &[String]) -> Result<()> {
-        self.engine.register_rows(table, &Table::of_texts(column, texts))?;
-        self.add_table(table, TableSource::Select(format!("SELECT CAST(NULL AS STRING) AS {column} WHERE FALSE")));
-        Ok(())
-    }
-
     /// The one-row table `evidence`, and `home_accounts`.
     fn implied_tables(&mut self) -> Result<()> {
         let evidence = "SELECT MIN(event_epoch) AS first_epoch, MAX(event_epoch) AS last_epoch, MIN(event_time) AS first_time, \
@@ -198,15 +188,8 @@ impl Session {
             let texts = rows.iter().flatten().map(|cell| cell.to_text().into_owned());
             self.settings.home_accounts = texts.collect();
         }
-        let accounts = Table::of_texts("account_id", &self.settings.home_accounts);
-        self.engine.register_rows("home_accounts", &accounts)?;
-        let values: Vec<_> =
-            self.settings.home_accounts.iter().map(|account| format!("({})", sql_text(account))).collect();
-        let source = match values.is_empty() {
-            true => "SELECT '' AS account_id WHERE FALSE".to_owned(),
-            false => format!("SELECT * FROM (VALUES {}) AS v(account_id)", values.join(", ")),
-        };
-        self.sources.insert("home_accounts".to_owned(), TableSource::Select(source));
+        let accounts = self.settings.home_accounts.clone();
+        self.register_texts("home_accounts", "account_id", &accounts)?;
         let count = self.own("SELECT CAST(COUNT(*) AS BIGINT) AS n FROM events")?;
         self.event_count = count.rows.first().and_then(|row| integer(row.first())).unwrap_or(0);
         Ok(())
@@ -237,7 +220,10 @@ impl Session {
     pub fn register_texts(&mut self, table: &str, column: &str, texts: &[String]) -> Result<()> {
         self.engine.register_rows(table, &Table::of_texts(column, texts))?;
         let values: Vec<_> = texts.iter().map(|text| format!("({})", sql_text(text))).collect();
-        let source = format!("SELECT * FROM (VALUES {}) AS v({column})", values.join(", "));
+        let source = match values.is_empty() {
+            true => format!("SELECT '' AS {column} WHERE FALSE"),
+            false => format!("SELECT * FROM (VALUES {}) AS v({column})", values.join(", ")),
+        };
         self.add_table(table, TableSource::Select(source));
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use super::params::{Param, ParamValue};
 use crate::output::Cell;
+use crate::time::format_timestamp;
 
 /// The type of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,16 @@ impl Table {
         self.columns.iter().position(|column| column.name == name)
     }
 
+    /// The rows, to be read by the names of their columns.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
+        self.rows.iter().map(|cells| Row { table: self, cells })
+    }
+
+    /// The first row.
+    pub fn first(&self) -> Option<Row<'_>> {
+        self.iter().next()
+    }
+
     /// The one-row table `params`. Without parameters it has one column, `nothing`, because engines need one.
     pub fn of_params(params: &[Param]) -> Table {
         let mut table = Table { columns: Vec::new(), rows: vec![Vec::new()] };
@@ -77,5 +88,55 @@ impl Table {
             columns: vec![ResultColumn { name: column.to_owned(), cell_type: CellType::Text }],
             rows: texts.iter().map(|text| vec![Cell::Text(text.clone().into())]).collect(),
         }
+    }
+}
+
+/// A row that is read by the names of its columns. What is absent, or of another type, reads as something harmless: tables of
+/// older cases lack columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'t> {
+    table: &'t Table,
+    cells: &'t [Cell<'static>],
+}
+
+impl<'t> Row<'t> {
+    /// The value of a column; NULL when there is no such column.
+    pub fn cell(&self, column: &str) -> &'t Cell<'static> {
+        self.table.index(column).and_then(|place| self.cells.get(place)).unwrap_or(&Cell::Null)
+    }
+
+    /// A text exactly as it stands in the case; empty for NULL.
+    pub fn text(&self, column: &str) -> &'t str {
+        if let Cell::Text(text) = self.cell(column) { text } else { "" }
+    }
+
+    /// A number; 0 for NULL.
+    pub fn number(&self, column: &str) -> i64 {
+        if let Cell::Integer(number) = self.cell(column) { *number } else { 0 }
+    }
+
+    /// A count; 0 for NULL.
+    pub fn count(&self, column: &str) -> u64 {
+        u64::try_from(self.number(column)).unwrap_or(0)
+    }
+
+    /// True or false; `None` for NULL.
+    pub fn flag(&self, column: &str) -> Option<bool> {
+        if let Cell::Boolean(flag) = self.cell(column) { Some(*flag) } else { None }
+    }
+
+    /// True when the column is, and not when it is NULL.
+    pub fn is(&self, column: &str) -> bool {
+        self.flag(column) == Some(true)
+    }
+
+    /// Microseconds since 1970-01-01 UTC.
+    pub fn micros(&self, column: &str) -> Option<i64> {
+        if let Cell::Timestamp(micros) = self.cell(column) { Some(*micros) } else { None }
+    }
+
+    /// A time as RFC 3339; empty for NULL.
+    pub fn time(&self, column: &str) -> String {
+        self.micros(column).map(format_timestamp).unwrap_or_default()
     }
 }

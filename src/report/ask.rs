@@ -6,10 +6,10 @@
 //! report with it: it gives no rows, and the report says so.
 
 use crate::error::Result;
-use crate::output::Cell;
 use crate::output::terminal::sanitize;
 use crate::query::header::Header;
 use crate::query::run::Session;
+use crate::query::table::{self, Table};
 use std::collections::BTreeMap;
 
 /// Characters of one text that a table of the report shows; what is longer is cut, and says how long it was.
@@ -67,10 +67,7 @@ impl<'s> Asked<'s> {
             Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         };
         match asked {
-            Ok(table) => {
-                let names = table.columns.into_iter().map(|column| column.name).collect();
-                Rows { names, rows: table.rows }
-            }
+            Ok(table) => Rows(table),
             Err(reason) => {
                 self.unanswered.insert(table.to_owned(), visible(&reason, SHOWN_CHARS));
                 Rows::default()
@@ -81,15 +78,12 @@ impl<'s> Asked<'s> {
 
 /// The rows of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
-    names: Vec<String>,
-    rows: Vec<Vec<Cell<'static>>>,
-}
+pub(super) struct Rows(Table);
 
 impl Rows {
     /// The rows, in the statement's order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|cells| Row { names: &self.names, cells })
+        self.0.iter().map(Row)
     }
 
     /// The rows by the text in `column`, in the statement's order.
@@ -104,64 +98,45 @@ impl Rows {
 
 /// One row of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'r> {
-    names: &'r [String],
-    cells: &'r [Cell<'static>],
-}
+pub(super) struct Row<'r>(table::Row<'r>);
 
 impl<'r> Row<'r> {
-    fn cell(&self, name: &str) -> &'r Cell<'static> {
-        const NULL: &Cell<'static> = &Cell::Null;
-        let place = self.names.iter().position(|other| other == name);
-        place.and_then(|place| self.cells.get(place)).unwrap_or(NULL)
-    }
-
     /// A text exactly as it stands in the case, for comparing and joining; empty for NULL.
     pub(super) fn raw(&self, name: &str) -> &'r str {
-        match self.cell(name) {
-            Cell::Text(text) => text,
-            _ => "",
-        }
+        self.0.text(name)
     }
 
     /// The value as text that is safe to show; empty for NULL.
     pub(super) fn text(&self, name: &str) -> String {
-        visible(&self.cell(name).to_text(), SHOWN_CHARS)
+        visible(&self.0.cell(name).to_text(), SHOWN_CHARS)
     }
 
     /// An integer; 0 for NULL.
     pub(super) fn number(&self, name: &str) -> i64 {
-        match self.cell(name) {
-            Cell::Integer(value) => *value,
-            _ => 0,
-        }
+        self.0.number(name)
     }
 
     /// An instant, microseconds since 1970-01-01 UTC.
     pub(super) fn instant(&self, name: &str) -> Option<i64> {
-        match self.cell(name) {
-            Cell::Timestamp(micros) => Some(*micros),
-            _ => None,
-        }
+        self.0.micros(name)
     }
 
     /// True or false; `None` for NULL.
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
-        match self.cell(name) {
-            Cell::Boolean(value) => Some(*value),
-            _ => None,
-        }
+        self.0.flag(name)
     }
 
     /// True when it is true, and not when it is NULL.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.flag(name) == Some(true)
+        self.0.is(name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Cell;
+    use crate::query::table::{CellType, ResultColumn};
 
     #[test]
     fn hidden_characters_are_shown_and_long_texts_are_cut_with_a_word() {
@@ -172,14 +147,15 @@ mod tests {
 
     #[test]
     fn rows_are_read_by_name_and_null_is_nothing() {
-        let rows = Rows {
-            names: vec!["a".to_owned(), "n".to_owned()],
+        let column = |name: &str, cell_type| ResultColumn { name: name.to_owned(), cell_type };
+        let rows = Rows(Table {
+            columns: vec![column("a", CellType::Text), column("n", CellType::Integer)],
             rows: vec![
                 vec![Cell::Text("x".into()), Cell::Integer(3)],
                 vec![Cell::Null, Cell::Null],
                 vec![Cell::Text("x".into()), Cell::Boolean(true)],
             ],
-        };
+        });
         let groups = rows.by("a");
         assert_eq!(
             groups.iter().map(|(name, rows)| (name.as_str(), rows.len())).collect::<Vec<_>>(),

@@ -14,11 +14,12 @@ use super::paged::{Texts, block};
 use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::{Subjects, shown};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// Keys in the table for scripts.
 const LISTED: usize = 20_000;
 
-/// Keys in the table that needs no script.
+/// Keys, or principals, in the table that needs no script.
 const STATIC: usize = 200;
 
 /// Policy versions of one key that are shown.
@@ -81,12 +82,10 @@ fn list_row(row: &Row<'_>, findings: &Findings, subjects: &Subjects) -> Vec<Item
 pub(super) fn list(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjects) -> (Grid, Paged) {
     let sql = format!("SELECT {COLUMNS} FROM keys AS k ORDER BY use_count DESC, key_arn LIMIT {LISTED}");
     let rows = asked.rows("keys", &sql);
-    let mut sorted: Vec<Row<'_>> = rows.iter().collect();
-    // Stable: among equals the most used comes first.
-    sorted.sort_by_key(|row| findings.by_key.get(row.raw("key_arn")).map_or((9, 0), |(rank, count)| (*rank, -count)));
-    let mut grid = Grid::new(
-        "Keys",
-        &[
+    let list = List {
+        title: "Keys",
+        subject: "key_arn",
+        heads: &[
             "Key",
             "Aliases",
             "State seen last",
@@ -99,29 +98,56 @@ pub(super) fn list(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjec
             "First use",
             "Last use",
         ],
-    );
-    let items: Vec<Vec<Item>> = sorted.iter().map(|row| list_row(row, findings, subjects)).collect();
-    let paged = paged(
-        "keys-data",
-        &items,
-        &["link", "text", "text", "severity", "number", "number", "number", "number", "number", "time", "time"],
-        &grid,
-        BUDGET,
-        "The others are in the table keys.",
-    );
-    grid.rows = items;
-    (grid.cut(STATIC, "All are in the table keys."), paged)
+        kinds: &["link", "text", "text", "severity", "number", "number", "number", "number", "number", "time", "time"],
+        id: "keys-data",
+        budget: BUDGET,
+        rest: "The others are in the table keys.",
+        all: "All are in the table keys.",
+    };
+    list.of(&rows, &findings.by_key, |row| list_row(row, findings, subjects))
+}
+
+/// A table of all keys or of all principals.
+pub(super) struct List<'l> {
+    /// What stands above it.
+    pub(super) title: &'static str,
+    /// The column that names what a row is about.
+    pub(super) subject: &'l str,
+    /// Heads of the columns.
+    pub(super) heads: &'l [&'static str],
+    /// Kinds of the columns in the data block.
+    pub(super) kinds: &'l [&'l str],
+    /// The data block.
+    pub(super) id: &'static str,
+    /// Its bytes.
+    pub(super) budget: usize,
+    /// Where what the data block leaves out is.
+    pub(super) rest: &'l str,
+    /// Where what the table without a script leaves out is.
+    pub(super) all: &'l str,
+}
+
+impl List<'_> {
+    /// The table for paper and the one for scripts: those with the worst findings first, then as `rows` stand.
+    pub(super) fn of(
+        &self,
+        rows: &Rows,
+        worst: &HashMap<String, (usize, i64)>,
+        items: impl Fn(&Row<'_>) -> Vec<Item>,
+    ) -> (Grid, Paged) {
+        let mut sorted: Vec<Row<'_>> = rows.iter().collect();
+        // Stable: among equals the most used comes first.
+        sorted.sort_by_key(|row| worst.get(row.raw(self.subject)).map_or((9, 0), |(rank, count)| (*rank, -count)));
+        let mut grid = Grid::new(self.title, self.heads);
+        let items: Vec<Vec<Item>> = sorted.iter().map(items).collect();
+        let paged = paged(self.id, &items, self.kinds, &grid, self.budget, self.rest);
+        grid.rows = items;
+        (grid.cut(STATIC, self.all), paged)
+    }
 }
 
 /// A grid as a data block: its first column is a link and written once per text.
-pub(super) fn paged(
-    id: &'static str,
-    rows: &[Vec<Item>],
-    kinds: &[&str],
-    grid: &Grid,
-    budget: usize,
-    rest: &str,
-) -> Paged {
+fn paged(id: &'static str, rows: &[Vec<Item>], kinds: &[&str], grid: &Grid, budget: usize, rest: &str) -> Paged {
     let mut texts = Texts::default();
     let columns: Vec<[&str; 2]> =
         grid.heads.iter().map(|head| head.text).zip(kinds.iter().copied()).map(|(a, b)| [a, b]).collect();

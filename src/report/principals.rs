@@ -9,16 +9,13 @@ use super::evidence::Evidence;
 use super::exposure;
 use super::findings::Findings;
 use super::format::{count, many, span};
-use super::keys::{GRANT_COLUMNS, grant_grid, paged, worst};
+use super::keys::{GRANT_COLUMNS, List, grant_grid, worst};
 use super::model::{Fact, Grid, Item, Paged, Subject, fact};
 use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::Subjects;
 
 /// Principals in the table for scripts.
 const LISTED: usize = 20_000;
-
-/// Principals in the table that needs no script.
-const STATIC: usize = 200;
 
 /// Bytes of the data block.
 const BUDGET: usize = 2_000_000;
@@ -67,11 +64,10 @@ fn list_row(row: &Row<'_>, findings: &Findings, subjects: &Subjects) -> Vec<Item
 pub(super) fn list(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjects) -> (Grid, Paged) {
     let sql = format!("SELECT {COLUMNS} FROM principals AS p ORDER BY event_count DESC, principal LIMIT {LISTED}");
     let rows = asked.rows("principals", &sql);
-    let mut sorted: Vec<Row<'_>> = rows.iter().collect();
-    sorted.sort_by_key(|row| findings.by_principal.get(row.raw("principal")).map_or((9, 0), |(rank, n)| (*rank, -n)));
-    let mut grid = Grid::new(
-        "Principals",
-        &[
+    let list = List {
+        title: "Principals",
+        subject: "principal",
+        heads: &[
             "Principal",
             "Type",
             "Account",
@@ -86,15 +82,16 @@ pub(super) fn list(asked: &mut Asked<'_>, findings: &Findings, subjects: &Subjec
             "First",
             "Last",
         ],
-    );
-    let items: Vec<Vec<Item>> = sorted.iter().map(|row| list_row(row, findings, subjects)).collect();
-    let kinds = [
-        "link", "text", "text", "severity", "number", "number", "number", "number", "number", "number", "number",
-        "time", "time",
-    ];
-    let paged = paged("principals-data", &items, &kinds, &grid, BUDGET, "The others are in the table principals.");
-    grid.rows = items;
-    (grid.cut(STATIC, "All are in the table principals."), paged)
+        kinds: &[
+            "link", "text", "text", "severity", "number", "number", "number", "number", "number", "number", "number",
+            "time", "time",
+        ],
+        id: "principals-data",
+        budget: BUDGET,
+        rest: "The others are in the table principals.",
+        all: "All are in the table principals.",
+    };
+    list.of(&rows, &findings.by_principal, |row| list_row(row, findings, subjects))
 }
 
 fn facts(row: &Row<'_>) -> Vec<Fact> {
