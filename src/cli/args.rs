@@ -174,6 +174,20 @@ pub(crate) enum Color {
     Never,
 }
 
+/// Where rows go, and in which form.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// The form of the output.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Write to this file instead of stdout (required for Parquet).
+    #[arg(long = "output", short = 'o', value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 /// A form of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -357,15 +371,9 @@ pub(crate) struct QueryArgs {
     /// Print the statement that would run, and the DuckDB command line.
     #[arg(long)]
     pub(crate) explain: bool,
-    /// The form of the output.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Write to this file instead of stdout (required for Parquet).
-    #[arg(long, short = 'o', value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace an existing file.
-    #[arg(long)]
-    pub(crate) force: bool,
+    /// Output.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Queries.
     #[command(flatten)]
     pub(crate) library: LibraryArgs,

@@ -7,7 +7,7 @@
 use super::args::{CoverageArgs, CoverageRows, Format};
 use super::config::Display;
 use super::library::{faults, load};
-use super::query::{Target, open, write};
+use super::query::{open, write};
 use super::summary::{count, severity_text};
 use super::temporary::TemporaryCase;
 use super::{Exit, note, print};
@@ -218,12 +218,11 @@ fn places(table: &Table, width: usize) -> String {
 }
 
 fn show(args: &CoverageArgs, session: &mut Session, display: Display) -> Result<()> {
-    if args.rows.is_some() || args.format != Format::Table {
+    if args.rows.is_some() || args.output.format != Format::Table {
         let query = rows_of(session, args.rows.unwrap_or(CoverageRows::Places))?;
-        let target = Target { output: args.output.as_deref(), force: args.force, format: args.format };
-        return write(session, &query, &target, display);
+        return write(session, &query, &args.output, display);
     }
-    if args.output.is_some() {
+    if args.output.file.is_some() {
         bail!("--output: the summary is for the terminal; choose --format csv, ndjson, json or parquet");
     }
     let width = if display.width == 0 { WIDTH } else { display.width };

@@ -11,7 +11,7 @@ use super::query::{open, write_rows};
 use super::subject::{LISTED, WHO, any, concerned, findings, keys_named};
 use super::summary::{count, plural};
 use super::{Exit, note, print};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use keytrail::case::cells::write_parquet;
 use keytrail::discover::Filters;
 use keytrail::output::Cell;
@@ -24,7 +24,6 @@ use keytrail::query::run::Session;
 use keytrail::query::table::{Row, Table};
 use keytrail::schema::{Column, Kind};
 use std::collections::BTreeSet;
-use std::io::{BufWriter, stdout};
 use std::path::Path;
 
 /// The column before those of the findings.
@@ -118,7 +117,7 @@ fn records(found: &Table, places: &[usize]) -> (Vec<Column>, Vec<Vec<Cell<'stati
 }
 
 fn write(args: &FindingsArgs, found: &Table, places: &[usize], display: Display) -> Result<()> {
-    if args.format == Format::Table && args.output.is_none() {
+    if args.output.format == Format::Table && args.output.file.is_none() {
         print(listed(found, places, display.width, display.color))?;
         if !display.quiet {
             let hidden = found.iter().len() - places.len();
@@ -129,13 +128,9 @@ fn write(args: &FindingsArgs, found: &Table, places: &[usize], display: Display)
     }
     let (columns, rows) = records(found, places);
     let names: Vec<String> = columns.iter().map(|column| column.name.to_owned()).collect();
-    match &args.output {
-        Some(path) if args.format == Format::Parquet => Ok(write_parquet(path, &columns, rows)?),
-        Some(path) => {
-            let file = std::fs::File::create(path).with_context(|| format!("{}: create the output", path.display()))?;
-            write_rows(&names, &rows, args.format, 0, &mut BufWriter::new(file))
-        }
-        None => write_rows(&names, &rows, args.format, 0, &mut BufWriter::new(stdout().lock())),
+    match &args.output.file {
+        Some(path) if args.output.format == Format::Parquet => Ok(write_parquet(path, &columns, rows)?),
+        _ => write_rows(&names, &rows, args.output.format, 0, &mut args.output.create()?),
     }
 }
 
@@ -153,14 +148,9 @@ pub(crate) fn run(args: &FindingsArgs) -> Result<Exit> {
         return super::finding::run(show, case(show.case.as_deref().or(args.case.as_deref()))?);
     }
     let display = Display::new(&args.display);
-    if let Some(path) = &args.output
-        && path.exists()
-        && !args.force
-    {
-        bail!("{}: exists: --force replaces it", path.display());
-    }
+    args.output.check()?;
     let mut session = open(case(args.case.as_deref())?, &[], Overrides::default())?;
-    let is_short = args.format == Format::Table && args.output.is_none();
+    let is_short = args.output.format == Format::Table && args.output.file.is_none();
     let needs_ids = !args.keys.is_empty() || !args.principals.is_empty();
     let columns: Vec<&str> = LISTED.into_iter().chain(needs_ids.then_some("event_ids")).collect();
     let found = findings(&mut session, if is_short { &columns } else { &[] })?;

@@ -10,32 +10,28 @@ use super::summary::severity_text;
 use super::{Exit, print};
 use anyhow::{Result, bail};
 use keytrail::output::Cell;
-use keytrail::output::terminal::sanitize;
+use keytrail::output::terminal::{sanitize, wrap};
 use keytrail::query::header::{Header, Severity};
 use keytrail::query::params::Overrides;
-use keytrail::query::table::Table;
+use keytrail::query::table::Row;
 use keytrail::time::format_timestamp;
 use std::io::{BufWriter, stdout};
 
 /// One incident as lines of text.
-fn story(table: &Table, row: &[Cell<'static>], display: Display) -> String {
-    let cell = |name: &str| table.index(name).and_then(|place| row.get(place)).cloned().unwrap_or(Cell::Null);
-    let text = |name: &str| cell(name).to_text().into_owned();
-    let list = |name: &str| serde_json::from_str::<Vec<String>>(&text(name)).unwrap_or_default();
-    let time = |name: &str| match cell(name) {
-        Cell::Timestamp(micros) => format_timestamp(micros),
-        _ => "an unknown time".to_owned(),
-    };
-    let severity = Severity::parse(&text("severity")).unwrap_or(Severity::Info);
-    let mut lines = vec![format!(
+fn story(row: &Row<'_>, display: Display) -> String {
+    let list = |name: &str| serde_json::from_str::<Vec<String>>(row.text(name)).unwrap_or_default();
+    let time = |name: &str| row.micros(name).map_or_else(|| "an unknown time".to_owned(), format_timestamp);
+    let severity = Severity::parse(row.text("severity")).unwrap_or(Severity::Info);
+    let head = format!(
         "#{} {} {} to {}, findings: {}, events: {}",
-        text("incident"),
+        row.number("incident"),
         severity_text(severity, display.color).trim_end(),
         time("first_time"),
         time("last_time"),
-        text("finding_count"),
-        text("event_count")
-    )];
+        row.number("finding_count"),
+        row.number("event_count")
+    );
+    let mut lines = Vec::new();
     for (label, name) in
         [("who", "principals"), ("keys", "key_arns"), ("from", "source_ips"), ("accounts", "account_ids")]
     {
@@ -45,9 +41,17 @@ fn story(table: &Table, row: &[Cell<'static>], display: Display) -> String {
         }
     }
     lines.extend(list("storyline").into_iter().map(|step| format!("  {step}")));
-    let lines: Vec<String> =
-        lines.iter().enumerate().map(|(i, line)| if i == 0 { line.clone() } else { sanitize(line) }).collect();
-    lines.join("\n") + "\n"
+    let lines = lines.iter().map(|line| indented(&sanitize(line), display.width));
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// A line two columns in, in as many lines of the terminal as it needs; in a pipe it is one.
+fn indented(line: &str, width: usize) -> String {
+    const MORE: &str = "\n    ";
+    if width <= 2 * MORE.len() {
+        return line.to_owned();
+    }
+    format!("  {}", wrap(line, width - 4, usize::MAX).join(MORE))
 }
 
 /// Runs the command.
@@ -75,7 +79,7 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
         }
     }
     if args.format == Format::Table {
-        let stories: Vec<String> = table.rows.iter().map(|row| story(&table, row, display)).collect();
+        let stories: Vec<String> = table.iter().map(|row| story(&row, display)).collect();
         print(if stories.is_empty() { "no incidents\n".to_owned() } else { stories.join("\n") })?;
     } else {
         write_rows(

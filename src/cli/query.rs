@@ -3,7 +3,7 @@
 //! In: the id of a library query or table, a file, or SQL on stdin. Out: rows, or with `--explain` the statement that would
 //! run. Every statement passes the SQL guard: what keytrail runs means the same on every engine.
 
-use super::args::{Format, QueryArgs};
+use super::args::{Format, OutputArgs, QueryArgs};
 use super::config::Display;
 use super::library::{faults, load};
 use super::{Exit, print};
@@ -92,45 +92,50 @@ pub(crate) fn names(columns: &[ResultColumn]) -> Vec<String> {
     columns.iter().map(|column| column.name.clone()).collect()
 }
 
-/// Where rows go: a file or stdout, and in which form.
-pub(crate) struct Target<'a> {
-    /// The file; stdout without.
-    pub(crate) output: Option<&'a Path>,
-    /// An existing file is replaced.
-    pub(crate) force: bool,
-    /// The form.
-    pub(crate) format: Format,
+impl OutputArgs {
+    /// Before any work: whether the rows can go where they shall.
+    ///
+    /// # Errors
+    /// When the file exists and may not be replaced, or Parquet is asked for without a file.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.file {
+            None if self.format == Format::Parquet => {
+                bail!("Parquet cannot be written to a terminal or pipe: add -o FILE")
+            }
+            Some(path) if path.exists() && !self.force => bail!("{}: exists: --force replaces it", path.display()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where text is written.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub(crate) fn create(&self) -> Result<BufWriter<Box<dyn Write>>> {
+        let out: Box<dyn Write> = match &self.file {
+            Some(path) => {
+                Box::new(std::fs::File::create(path).with_context(|| format!("{}: create the output", path.display()))?)
+            }
+            None => Box::new(std::io::stdout().lock()),
+        };
+        Ok(BufWriter::with_capacity(1 << 16, out))
+    }
+
+    /// The width that tables may have: without bound in a file.
+    pub(crate) fn width(&self, display: Display) -> usize {
+        if self.file.is_some() { 0 } else { display.width }
+    }
 }
 
 /// Runs a query and writes its rows.
-pub(crate) fn write(session: &mut Session, query: &Prepared, target: &Target<'_>, display: Display) -> Result<()> {
-    if let Some(path) = target.output
-        && path.exists()
-        && !target.force
-    {
-        bail!("{}: exists: --force replaces it", path.display());
+pub(crate) fn write(session: &mut Session, query: &Prepared, output: &OutputArgs, display: Display) -> Result<()> {
+    output.check()?;
+    if let (Some(path), Format::Parquet) = (&output.file, output.format) {
+        session.write_parquet(query, path)?;
+        return Ok(());
     }
-    match (target.output, target.format) {
-        (Some(path), Format::Parquet) => {
-            session.write_parquet(query, path)?;
-        }
-        (Some(path), format) => {
-            let table = session.table(query)?;
-            let file = std::fs::File::create(path).with_context(|| format!("{}: create the output", path.display()))?;
-            write_rows(&names(&table.columns), &table.rows, format, 0, &mut BufWriter::new(file))?;
-        }
-        (None, format) => {
-            let table = session.table(query)?;
-            write_rows(
-                &names(&table.columns),
-                &table.rows,
-                format,
-                display.width,
-                &mut BufWriter::new(std::io::stdout().lock()),
-            )?;
-        }
-    }
-    Ok(())
+    let table = session.table(query)?;
+    write_rows(&names(&table.columns), &table.rows, output.format, output.width(display), &mut output.create()?)
 }
 
 /// Runs the command.
@@ -149,7 +154,6 @@ pub(crate) fn run(args: &QueryArgs) -> Result<Exit> {
         print(session.explain(&query))?;
         return Ok(Exit::Done);
     }
-    let target = Target { output: args.output.as_deref(), force: args.force, format: args.format };
-    write(&mut session, &query, &target, display)?;
+    write(&mut session, &query, &args.output, display)?;
     Ok(Exit::Done)
 }

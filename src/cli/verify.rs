@@ -8,7 +8,7 @@ use super::args::{Format, ValidationArgs, VerifyArgs, VerifyRows};
 use super::config::{self, Display};
 use super::query::write_rows;
 use super::{Exit, note, summary, validation};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use keytrail::case::cells::{TextForm, write_parquet};
 use keytrail::case::manifest::IntegrityCounts;
 use keytrail::discover::{Filters, discover};
@@ -22,8 +22,7 @@ use keytrail::read::Limits;
 use keytrail::schema::Column;
 use keytrail::time::format_timestamp;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufWriter, Write, stdout};
+use std::io::Write;
 
 /// Runs the command.
 ///
@@ -31,7 +30,7 @@ use std::io::{BufWriter, Write, stdout};
 /// When an input, a list of keys or signatures, or the output is not usable.
 pub(crate) fn run(args: &VerifyArgs) -> Result<Exit> {
     let display = Display::new(&args.display);
-    check_output(args)?;
+    args.output.check()?;
     let loaded = validation::load(&args.validation)?;
     let jobs = config::jobs(args.jobs);
     let mut limits = Limits::for_jobs(jobs);
@@ -61,14 +60,6 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<Exit> {
     })
 }
 
-fn check_output(args: &VerifyArgs) -> Result<()> {
-    match &args.output {
-        None if args.format == Format::Parquet => bail!("Parquet cannot be written to a terminal or pipe: add -o FILE"),
-        Some(path) if path.exists() && !args.force => bail!("{}: exists: --force replaces it", path.display()),
-        _ => Ok(()),
-    }
-}
-
 /// Files that could not be read; what was found about the others is a finding.
 fn tell(problems: &mut summary::Problems, seen: &Seen<'_>) {
     if let Err(problem) = seen.facts {
@@ -83,19 +74,15 @@ fn write(args: &VerifyArgs, trial: &Trial<'_>, judgement: &Judgement, display: D
         VerifyRows::Files => (&FILE_COLUMNS, Box::new(file_rows(trial, judgement))),
         VerifyRows::Chains => (&CHAIN_COLUMNS, Box::new(judgement.chains.iter().map(chain_cells))),
     };
-    if args.format == Format::Parquet {
-        if let Some(path) = &args.output {
+    if args.output.format == Format::Parquet {
+        if let Some(path) = &args.output.file {
             write_parquet(path, columns, rows)?;
         }
         return Ok(());
     }
-    let mut out: Box<dyn Write> = match &args.output {
-        Some(path) => Box::new(File::create(path).with_context(|| format!("{}: create the output", path.display()))?),
-        None => Box::new(stdout().lock()),
-    };
-    let mut out = BufWriter::with_capacity(1 << 16, &mut out);
+    let mut out = args.output.create()?;
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-    let form = match args.format {
+    let form = match args.output.format {
         Format::Csv => Some(TextForm::Csv),
         Format::Ndjson => Some(TextForm::NdJson),
         _ => None,
@@ -112,12 +99,11 @@ fn write(args: &VerifyArgs, trial: &Trial<'_>, judgement: &Judgement, display: D
             }
         }
         out.write_all(&text)?;
-    } else if args.format == Format::Table && args.show == VerifyRows::Problems {
+    } else if args.output.format == Format::Table && args.show == VerifyRows::Problems {
         out.write_all(lines(&judgement.findings).as_bytes())?;
     } else {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let width = if args.output.is_some() { 0 } else { display.width };
-        write_rows(&names, &rows.collect::<Vec<_>>(), args.format, width, &mut out)?;
+        write_rows(&names, &rows.collect::<Vec<_>>(), args.output.format, args.output.width(display), &mut out)?;
     }
     Ok(out.flush()?)
 }

@@ -74,6 +74,9 @@ pub enum Partition {
     Principal,
     /// Between keys: no row of the result may depend on rows of two keys, in any table with the column `key_arn`.
     Key,
+    /// Between resources that contexts name: no row of the result may depend on rows of two, in any table with the column
+    /// `context_resource`.
+    Resource,
 }
 
 /// The meaning of one column of a view.
@@ -241,10 +244,11 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
                     "day" => Some(Partition::Day),
                     "principal" => Some(Partition::Principal),
                     "key" => Some(Partition::Key),
+                    "resource" => Some(Partition::Resource),
                     _ => None,
                 };
                 if header.partition.is_none() {
-                    complain(*line, format!("partition `{value}` is none of hour, day, principal, key"));
+                    complain(*line, format!("partition `{value}` is none of hour, day, principal, key, resource"));
                 }
             }
             _ => match value.split_once(':') {

@@ -1,7 +1,7 @@
 //! Where a query is cut, so that its memory does not grow with the case.
 //!
 //! In: a query whose header says how it may be cut, and the numbers of rows of the tables it reads. Out: the pieces it runs
-//! on, one after the other: stretches of time, or ranges of principals or keys, each with about as many rows as fit into
+//! on, one after the other: stretches of time, or ranges of principals, keys or resources, each with about as many rows as fit into
 //! the memory of one piece. Every table that has the column is cut the same way. A piece can be larger when one hour, or
 //! one principal, has more rows than that. Results do not depend on where the cuts fall, which tests hold.
 
@@ -11,7 +11,6 @@ use super::run::{Prepared, Session, integer};
 use super::shuffle::Deal;
 use crate::error::Result;
 use crate::output::Cell;
-use crate::schema::EVENT_COLUMNS;
 use crate::time::DAY;
 
 const HOUR: i64 = 3_600;
@@ -19,8 +18,8 @@ const HOUR: i64 = 3_600;
 /// Rows of other tables than `events` that one piece may have for each row of `events`: theirs are shorter.
 const OTHER_ROWS: u64 = 4;
 
-/// With more pieces than this between principals or keys, the events are dealt out to files once instead of being read
-/// anew for each piece.
+/// With more pieces than this between principals, keys or resources, large tables are dealt out to files once instead of being
+/// read anew for each piece.
 const MANY_PIECES: usize = 4;
 
 /// The columns that tell a row's time, the finest first.
@@ -66,7 +65,9 @@ impl Session {
         match partition {
             Partition::Hour => self.cut_by_time(&tables, largest, HOUR, limit),
             Partition::Day => self.cut_by_time(&tables, largest, DAY, limit),
-            Partition::Principal | Partition::Key => self.cut_by_text(query, &tables, largest, limit),
+            Partition::Principal | Partition::Key | Partition::Resource => {
+                self.cut_by_text(query, &tables, largest, limit)
+            }
         }
     }
 
@@ -77,6 +78,7 @@ impl Session {
             Partition::Day => &TIME_COLUMNS,
             Partition::Principal => &["principal"],
             Partition::Key => &["key_arn"],
+            Partition::Resource => &["context_resource"],
         };
         let mut tables = Vec::new();
         for name in &query.guarded.tables {
@@ -150,7 +152,9 @@ impl Session {
             .iter()
             .map(|condition| tables.iter().map(|table| table.part(condition.clone())).collect())
             .collect();
-        if conditions.len() <= MANY_PIECES || !tables.iter().any(|table| table.name == "events") {
+        let piece_rows = self.settings.piece_rows.max(1);
+        let mut large = tables.iter().filter(|table| table.rows > table.limit(piece_rows)).peekable();
+        if conditions.len() <= MANY_PIECES || large.peek().is_none() {
             return Ok(Cut { pieces, _dealt: None });
         }
         let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
@@ -161,35 +165,43 @@ impl Session {
                 Condition::Epochs { .. } => None,
             })
             .collect();
-        let piece_rows = self.settings.piece_rows.max(1);
-        let stretches = self.stretches("events", "event_epoch", DAY, piece_rows)?;
-        let stretches: Vec<Piece> = stretches
-            .into_iter()
-            .map(|(from, to)| {
-                let condition = Condition::Epochs { column: "event_epoch".to_owned(), from, to };
-                vec![Part { table: "events".to_owned(), files: self.event_files(from, to), condition: Some(condition) }]
-            })
-            .collect();
-        let columns = event_columns(&query.guarded.sql, largest.column);
-        let deal = Deal {
-            query: &query.id,
-            table: "events",
-            columns: &columns,
-            by: largest.column,
-            starts: &starts,
-            nulls_to: starts.len(),
-        };
-        let files = self.engine.deal_out(&deal, &stretches, folder.path())?;
-        for (piece, file) in pieces.iter_mut().zip(files) {
-            for part in piece.iter_mut().filter(|part| part.table == "events") {
-                // A piece without an event has no file and must see none.
-                if file.is_file() {
-                    part.files = vec![file.clone()];
-                    part.condition = None;
+        for table in large {
+            let columns = self.engine.columns(&table.name)?.into_iter().map(|column| column.name);
+            let columns = named_columns(columns, &query.guarded.sql, table.column);
+            let deal = Deal {
+                query: &query.id,
+                table: &table.name,
+                columns: &columns,
+                by: table.column,
+                starts: &starts,
+                nulls_to: starts.len(),
+            };
+            let stretches = self.days_of(table, piece_rows)?;
+            let files = self.engine.deal_out(&deal, &stretches, folder.path())?;
+            for (piece, file) in pieces.iter_mut().zip(files) {
+                for part in piece.iter_mut().filter(|part| part.table == table.name) {
+                    // A piece without a row has no file and must see none.
+                    if file.is_file() {
+                        part.files = vec![file.clone()];
+                        part.condition = None;
+                    }
                 }
             }
         }
         Ok(Cut { pieces, _dealt: Some(folder) })
+    }
+
+    /// The stretches of whole days in which a table is read that is dealt out; none when it is read at once.
+    fn days_of(&mut self, table: &Table, piece_rows: u64) -> Result<Vec<Piece>> {
+        if table.name != "events" {
+            return Ok(Vec::new());
+        }
+        let stretches = self.stretches("events", "event_epoch", DAY, piece_rows)?;
+        let piece = |(from, to)| {
+            let condition = Condition::Epochs { column: "event_epoch".to_owned(), from, to };
+            vec![Part { table: "events".to_owned(), files: self.event_files(from, to), condition: Some(condition) }]
+        };
+        Ok(stretches.into_iter().map(piece).collect())
     }
 
     /// How often each value of a text column stands in a table, in the order of the values.
@@ -209,13 +221,12 @@ impl Session {
     }
 }
 
-/// The columns of `events` whose names stand in a statement, and `always`. Some may be columns of other tables: they cost
+/// Those of a table's columns whose names stand in a statement, and `always`. Some may be columns of other tables: they cost
 /// space and nothing else.
-fn event_columns(sql: &str, always: &str) -> Vec<&'static str> {
+fn named_columns(columns: impl Iterator<Item = String>, sql: &str, always: &str) -> Vec<String> {
     let words: std::collections::BTreeSet<&str> =
         sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
-    let names = EVENT_COLUMNS.iter().map(|column| column.name);
-    names.filter(|name| words.contains(name) || *name == always).collect()
+    columns.filter(|name| words.contains(name.as_str()) || name == always).collect()
 }
 
 /// Stretches `[from, to)` of whole buckets with at most `limit` rows each, or one bucket when that has more. `counts` are
@@ -281,6 +292,7 @@ pub(super) fn cut_texts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::EVENT_COLUMNS;
 
     #[test]
     fn stretches_hold_whole_buckets_up_to_the_limit() {
@@ -318,6 +330,7 @@ mod tests {
     #[test]
     fn only_columns_that_are_named_are_dealt_out() {
         let sql = "SELECT e.event_id, e.region FROM events AS e WHERE e.key_arn IS NOT NULL";
-        assert_eq!(event_columns(sql, "principal"), ["event_id", "region", "key_arn", "principal"]);
+        let columns = EVENT_COLUMNS.iter().map(|column| column.name.to_owned());
+        assert_eq!(named_columns(columns, sql, "principal"), ["event_id", "region", "key_arn", "principal"]);
     }
 }

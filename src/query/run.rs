@@ -261,6 +261,29 @@ impl Session {
         self.engine.execute(&statement(query))
     }
 
+    /// The same as its header says it may be cut: the rows of one piece after those of the other.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn table_in_pieces(&mut self, query: &Prepared) -> Result<Table> {
+        // Before the cut, which looks at every table that the statement reads.
+        self.engine.register_rows("params", &Table::of_params(&query.params))?;
+        let cut = self.cut(query)?;
+        if cut.pieces.is_empty() {
+            return self.engine.execute(&statement(query));
+        }
+        let mut whole = Table::default();
+        for piece in &cut.pieces {
+            self.engine.narrow(piece)?;
+            let part = self.engine.execute(&statement(query));
+            self.engine.widen();
+            let part = part?;
+            whole.columns = part.columns;
+            whole.rows.extend(part.rows);
+        }
+        Ok(whole)
+    }
+
     /// Runs a statement and writes its rows to a Parquet file; gives their number.
     ///
     /// # Errors
@@ -326,6 +349,7 @@ impl Session {
             Some(Partition::Hour | Partition::Day) => is_by_time,
             Some(Partition::Principal) => is_by_text(first, "principal"),
             Some(Partition::Key) => is_by_text(first, "key_arn"),
+            Some(Partition::Resource) => is_by_text(first, "context_resource"),
             None => false,
         };
         let is_in_order = pieces.is_empty() || is_as_cut;
@@ -385,21 +409,7 @@ impl Session {
     /// # Errors
     /// When the engine fails or the findings contract is broken.
     pub fn findings(&mut self, kind: QueryKind, rule: &Prepared) -> Result<Vec<Finding>> {
-        self.engine.register_rows("params", &Table::of_params(&rule.params))?;
-        let mut whole = Table::default();
-        let cut = self.cut(rule)?;
-        let pieces = cut.pieces;
-        if pieces.is_empty() {
-            whole = self.engine.execute(&statement(rule))?;
-        }
-        for piece in &pieces {
-            self.engine.narrow(piece)?;
-            let part = self.engine.execute(&statement(rule));
-            self.engine.widen();
-            let part = part?;
-            whole.columns = part.columns;
-            whole.rows.extend(part.rows);
-        }
+        let whole = self.table_in_pieces(rule)?;
         findings::from_table(&rule.id, kind, &rule.header, &whole, &rule.guarded.lists)
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Deal<'d> {
     /// The table.
     pub(super) table: &'d str,
     /// The columns that are kept.
-    pub(super) columns: &'d [&'d str],
+    pub(super) columns: &'d [String],
     /// The text column that decides.
     pub(super) by: &'d str,
     /// Where each file but the first begins, in order.
@@ -172,7 +172,7 @@ impl Polars {
     }
 
     fn deal_stretch(&self, deal: &Deal<'_>, piles: &Arc<Mutex<Vec<Pile>>>, limit: usize) -> Result<()> {
-        let columns: Vec<Expr> = deal.columns.iter().map(|name| col(*name)).collect();
+        let columns: Vec<Expr> = deal.columns.iter().map(|name| col(name.as_str())).collect();
         let frame = self.table(deal.table)?.select(columns);
         let (by, starts, nulls_to) = (deal.by.to_owned(), deal.starts.to_vec(), deal.nulls_to);
         let (query, table) = (deal.query.to_owned(), deal.table.to_owned());
@@ -225,7 +225,7 @@ mod tests {
         engine.register_rows("calls", &Table { columns, rows }).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let starts: Vec<String> = (1..names).map(name).collect();
-        let columns = ["principal", "value"];
+        let columns = ["principal", "value"].map(str::to_owned);
         let deal = Deal {
             query: "test",
             table: "calls",

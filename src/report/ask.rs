@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 use crate::output::terminal::sanitize;
-use crate::query::header::Header;
+use crate::query::header::{Header, Partition};
 use crate::query::run::Session;
 use crate::query::table::{self, Table};
 use std::collections::BTreeMap;
@@ -57,13 +57,23 @@ impl<'s> Asked<'s> {
 
     /// The rows of a statement about `table`; none, and a note, when they cannot be had.
     pub(super) fn rows(&mut self, table: &str, sql: &str) -> Rows {
+        self.answer(table, sql, Header::default())
+    }
+
+    /// The same for a statement about a table that may be larger than memory: it is run on one piece after the other, and
+    /// gives their rows in this order.
+    pub(super) fn rows_in_pieces(&mut self, table: &str, partition: Partition, sql: &str) -> Rows {
+        self.answer(table, sql, Header { partition: Some(partition), ..Header::default() })
+    }
+
+    fn answer(&mut self, table: &str, sql: &str, header: Header) -> Rows {
         if !self.has(table) {
             self.unanswered.insert(table.to_owned(), "the case has no such table".to_owned());
             return Rows::default();
         }
         let name = format!("report: {table}");
-        let asked = match self.session.prepare(&name, sql, &Header::default()) {
-            Ok(query) => self.session.table(&query).map_err(|error| error.to_string()),
+        let asked = match self.session.prepare(&name, sql, &header) {
+            Ok(query) => self.session.table_in_pieces(&query).map_err(|error| error.to_string()),
             Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         };
         match asked {

@@ -10,7 +10,9 @@ use super::format::{count, many};
 use super::keys::worst;
 use super::model::{Grid, Item};
 use super::subjects::Subjects;
+use crate::query::header::Partition;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Suspects that are shown.
 const SUSPECTS: usize = 40;
@@ -59,7 +61,7 @@ pub(super) fn classes(asked: &mut Asked<'_>, chosen: &str) -> Rows {
          FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal \
          GROUP BY x.principal, x.context_class ORDER BY subject, opened_resources DESC, opened_count DESC, context_class"
     );
-    asked.rows("exposure", &sql)
+    asked.rows_in_pieces("exposure", Partition::Principal, &sql)
 }
 
 /// What a kind of data is called.
@@ -145,7 +147,28 @@ fn resources(asked: &mut Asked<'_>) -> Rows {
          r.first_time, r.last_time FROM ranked AS r WHERE r.row_no <= {} ORDER BY subject, row_no",
         RESOURCES + 1
     );
-    asked.rows("exposure", &sql)
+    asked.rows_in_pieces("exposure", Partition::Principal, &sql)
+}
+
+/// What a kind of data adds up to, over pieces that have no resource in common.
+#[derive(Default)]
+struct Total {
+    counts: [i64; 5],
+    first: Option<i64>,
+    last: Option<i64>,
+}
+
+impl Total {
+    const COUNTS: [&str; 5] =
+        ["opened_resources", "opened_count", "written_resources", "written_count", "direct_count"];
+
+    fn add(&mut self, row: &Row<'_>) {
+        for (sum, name) in self.counts.iter_mut().zip(Total::COUNTS) {
+            *sum += row.number(name);
+        }
+        self.first = self.first.into_iter().chain(row.instant("first_time")).min();
+        self.last = self.last.max(row.instant("last_time"));
+    }
 }
 
 fn total(asked: &mut Asked<'_>) -> Grid {
@@ -154,11 +177,39 @@ fn total(asked: &mut Asked<'_>) -> Grid {
          CAST(SUM(x.opened_count) AS BIGINT) AS opened_count, \
          CAST(COUNT(DISTINCT CASE WHEN x.written_count > 0 THEN x.context_resource END) AS BIGINT) AS written_resources, \
          CAST(SUM(x.written_count) AS BIGINT) AS written_count, CAST(SUM(x.direct_count) AS BIGINT) AS direct_count, \
-         CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count, MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time \
+         MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time \
          FROM exposure AS x JOIN report_suspects AS c ON c.principal = x.principal GROUP BY x.context_class \
-         ORDER BY opened_resources DESC, opened_count DESC, context_class";
+         ORDER BY context_class";
+    let mut totals: BTreeMap<String, Total> = BTreeMap::new();
+    for row in asked.rows_in_pieces("exposure", Partition::Resource, sql).iter() {
+        totals.entry(row.raw("context_class").to_owned()).or_default().add(&row);
+    }
+    let keys = "WITH used AS (SELECT x.context_class, x.key_arn FROM exposure AS x JOIN report_suspects AS c \
+         ON c.principal = x.principal WHERE x.key_arn IS NOT NULL GROUP BY x.context_class, x.key_arn) \
+         SELECT u.context_class, CAST(COUNT(*) AS BIGINT) AS key_count FROM used AS u GROUP BY u.context_class \
+         ORDER BY context_class";
+    let keys: BTreeMap<String, i64> = asked
+        .rows("exposure", keys)
+        .iter()
+        .map(|row| (row.raw("context_class").to_owned(), row.number("key_count")))
+        .collect();
+    let mut totals: Vec<_> = totals.into_iter().collect();
+    // Stable: among equals the class decides.
+    totals.sort_by_key(|(_, total)| {
+        let [opened_resources, opened_count, ..] = total.counts;
+        std::cmp::Reverse((opened_resources, opened_count))
+    });
     let mut grid = Grid::new("All suspects together, by kind of data", &HEADS);
-    grid.rows = asked.rows("exposure", sql).iter().map(|row| class_row(&row)).collect();
+    grid.rows = totals
+        .iter()
+        .map(|(class, total)| {
+            let mut cells = vec![Item::text(class_name(class))];
+            cells.extend(total.counts.map(Item::number));
+            cells.push(Item::number(keys.get(class).copied().unwrap_or_default()));
+            cells.extend([total.first, total.last].map(Item::time));
+            cells
+        })
+        .collect();
     grid
 }
 

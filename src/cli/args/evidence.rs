@@ -2,7 +2,7 @@
 //!
 //! In: `argv`. Out: structs, nothing checked beyond the syntax.
 
-use super::{DisplayArgs, Format, ResourceArgs};
+use super::{DisplayArgs, OutputArgs, ResourceArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -36,15 +36,9 @@ pub(crate) struct VerifyArgs {
     /// What is written.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = VerifyRows::Problems)]
     pub(crate) show: VerifyRows,
-    /// The form of the output.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Write to this file instead of stdout (required for Parquet).
-    #[arg(long, short = 'o', value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace an existing file.
-    #[arg(long)]
-    pub(crate) force: bool,
+    /// Output.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Worker threads; default: one per processor.
     #[arg(long, short = 'j', value_name = "N", env = "KEYTRAIL_JOBS")]
     pub(crate) jobs: Option<usize>,
@@ -76,18 +70,12 @@ pub(crate) struct CoverageArgs {
     /// The case.
     #[arg(long, value_name = "CASE")]
     pub(crate) case: Option<PathBuf>,
-    /// Only this table, instead of the summary.
+    /// Only this table, instead of the summary. Other forms than a table have the places unless this says otherwise.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) rows: Option<CoverageRows>,
-    /// The form of the output; other forms than a table have the places unless --rows says otherwise.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Write to this file instead of stdout (required for Parquet).
-    #[arg(long, short = 'o', value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace an existing file.
-    #[arg(long)]
-    pub(crate) force: bool,
+    /// Output.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Resources.
     #[command(flatten)]
     pub(crate) resources: ResourceArgs,

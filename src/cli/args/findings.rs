@@ -2,7 +2,7 @@
 //!
 //! In: `argv`. Out: structs, nothing checked beyond the syntax.
 
-use super::{DisplayArgs, Format, SeverityArg};
+use super::{DisplayArgs, OutputArgs, SeverityArg};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -33,15 +33,9 @@ pub(crate) struct FindingsArgs {
     /// Only findings that begin up to this time (RFC 3339, or a date for its whole day, UTC).
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// The form of the output.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Write to this file instead of stdout (required for Parquet).
-    #[arg(long, short = 'o', value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace an existing file.
-    #[arg(long)]
-    pub(crate) force: bool,
+    /// Output.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Display.
     #[command(flatten)]
     pub(crate) display: DisplayArgs,

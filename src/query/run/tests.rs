@@ -99,6 +99,33 @@ fn a_view_is_the_same_wherever_it_is_cut() {
 }
 
 #[test]
+fn tables_beside_the_events_are_dealt_out_too() {
+    let case = case(900);
+    let library =
+        view("hourly", "-- partition: hour", &format!("{HOURLY} ORDER BY hour_epoch, principal, event_name, key_arn"));
+    let sql = "WITH calls AS (SELECT e.principal AS caller, CAST(COUNT(*) AS BIGINT) AS events FROM events AS e GROUP BY \
+               e.principal), hours AS (SELECT h.principal, CAST(SUM(h.n) AS BIGINT) AS calls, CAST(COUNT(DISTINCT h.hour_epoch) \
+               AS BIGINT) AS hours FROM hourly AS h GROUP BY h.principal) SELECT h.principal, h.calls, h.hours, c.events FROM \
+               hours AS h JOIN calls AS c ON c.caller = h.principal ORDER BY principal";
+    let header = Header { partition: Some(Partition::Principal), ..Header::default() };
+    let run = |piece_rows| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = Session::open(case.path(), settings(piece_rows)).unwrap();
+        session.build_views(&library.views_in_order().unwrap(), folder.path(), |_| {});
+        let prepared = session.prepare("q", sql, &header).unwrap();
+        let pieces = session.cut(&prepared).unwrap().pieces;
+        let dealt = pieces.iter().flatten().filter(|part| !part.files.is_empty()).map(|part| part.table.clone());
+        (dealt.collect::<std::collections::BTreeSet<String>>(), session.table_in_pieces(&prepared).unwrap())
+    };
+    let (dealt, whole) = run(1_000_000);
+    assert!(dealt.is_empty());
+    assert_eq!(whole.rows.len(), 6);
+    let (dealt, cut) = run(1);
+    assert_eq!(dealt.into_iter().collect::<Vec<_>>(), ["events", "hourly"]);
+    assert!(whole == cut, "{whole:?}\n{cut:?}");
+}
+
+#[test]
 fn findings_are_the_same_wherever_they_are_cut() {
     let case = case(600);
     let select = "SELECT MIN(e.event_time) AS first_time, MAX(e.event_time) AS last_time, MIN(e.account_id) AS account_id, \
