@@ -296,7 +296,7 @@ pub fn extract(
 }
 
 /// Bytes of stored files handed out at once: enough that handing out costs nothing, little enough that no worker idles.
-const CHUNK_BYTES: u64 = 256 << 10;
+const CHUNK_BYTES: u64 = 1 << 20;
 /// Files handed out at once at most.
 const CHUNK_FILES: usize = 64;
 

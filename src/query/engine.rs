@@ -48,6 +48,8 @@ pub enum Condition {
         /// The rows where it is NULL belong to this piece.
         has_nulls: bool,
     },
+    /// No row.
+    Never,
 }
 
 /// Some rows of a table.
@@ -244,6 +246,7 @@ fn expression(condition: &Condition) -> Expr {
             };
             if *has_nulls { inside.or(column.is_null()) } else { inside }
         }
+        Condition::Never => lit(false),
     }
 }
 

@@ -8,10 +8,11 @@
 use super::engine::{Condition, Part, Piece, ScratchFolder, SqlEngine};
 use super::header::Partition;
 use super::run::{Prepared, Session, integer};
-use super::shuffle::Deal;
+use super::shuffle::{Deal, Split};
 use crate::error::Result;
 use crate::output::Cell;
 use crate::time::DAY;
+use std::path::Path;
 
 const HOUR: i64 = 3_600;
 
@@ -65,9 +66,8 @@ impl Session {
         match partition {
             Partition::Hour => self.cut_by_time(&tables, largest, HOUR, limit),
             Partition::Day => self.cut_by_time(&tables, largest, DAY, limit),
-            Partition::Principal | Partition::Key | Partition::Resource => {
-                self.cut_by_text(query, &tables, largest, limit)
-            }
+            Partition::Principal | Partition::Key => self.cut_by_text(query, &tables, largest, limit),
+            Partition::Resource => self.cut_by_hash(query, &tables, largest.rows.div_ceil(limit)),
         }
     }
 
@@ -158,41 +158,62 @@ impl Session {
             return Ok(Cut { pieces, _dealt: None });
         }
         let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
-        let starts: Vec<String> = conditions
-            .iter()
-            .filter_map(|condition| match condition {
-                Condition::Texts { from, .. } => from.clone(),
-                Condition::Epochs { .. } => None,
-            })
-            .collect();
+        let starts = conditions.into_iter().filter_map(|condition| match condition {
+            Condition::Texts { from, .. } => from,
+            Condition::Epochs { .. } | Condition::Never => None,
+        });
+        let split = Split::Ranges { starts: starts.collect() };
         for table in large {
-            let columns = self.engine.columns(&table.name)?.into_iter().map(|column| column.name);
-            let columns = named_columns(columns, &query.guarded.sql, table.column);
-            let deal = Deal {
-                query: &query.id,
-                table: &table.name,
-                columns: &columns,
-                by: table.column,
-                starts: &starts,
-                nulls_to: starts.len(),
-            };
-            let stretches = self.days_of(table, piece_rows)?;
-            let files = self.engine.deal_out(&deal, &stretches, folder.path())?;
-            for (piece, file) in pieces.iter_mut().zip(files) {
-                for part in piece.iter_mut().filter(|part| part.table == table.name) {
-                    // A piece without a row has no file and must see none.
-                    if file.is_file() {
-                        part.files = vec![file.clone()];
-                        part.condition = None;
-                    }
-                }
-            }
+            self.deal_out(query, table, &split, folder.path(), &mut pieces)?;
         }
         Ok(Cut { pieces, _dealt: Some(folder) })
     }
 
+    /// Pieces between values that are too many to be counted one by one, in no order.
+    fn cut_by_hash(&mut self, query: &Prepared, tables: &[Table], pieces: u64) -> Result<Cut> {
+        let files = usize::try_from(pieces).unwrap_or(usize::MAX);
+        let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
+        let piece: Piece = tables.iter().map(|table| table.part(Condition::Never)).collect();
+        let mut pieces = vec![piece; files];
+        for table in tables {
+            self.deal_out(query, table, &Split::Hash { files }, folder.path(), &mut pieces)?;
+        }
+        Ok(Cut { pieces, _dealt: Some(folder) })
+    }
+
+    /// Deals the rows of a table out to files, and lets each piece read its own.
+    fn deal_out(
+        &mut self,
+        query: &Prepared,
+        table: &Table,
+        split: &Split,
+        folder: &Path,
+        pieces: &mut [Piece],
+    ) -> Result<()> {
+        let columns = self.engine.columns(&table.name)?.into_iter().map(|column| column.name);
+        let deal = Deal {
+            query: query.id.clone(),
+            table: table.name.clone(),
+            columns: named_columns(columns, &query.guarded.sql, table.column),
+            by: table.column.to_owned(),
+            split: split.clone(),
+        };
+        let stretches = self.days_of(table)?;
+        let files = self.engine.deal_out(&deal, &stretches, folder)?;
+        for (piece, file) in pieces.iter_mut().zip(files) {
+            for part in piece.iter_mut().filter(|part| part.table == table.name) {
+                (part.files, part.condition) = match file.is_file() {
+                    true => (vec![file.clone()], None),
+                    false => (Vec::new(), Some(Condition::Never)),
+                };
+            }
+        }
+        Ok(())
+    }
+
     /// The stretches of whole days in which a table is read that is dealt out; none when it is read at once.
-    fn days_of(&mut self, table: &Table, piece_rows: u64) -> Result<Vec<Piece>> {
+    fn days_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
+        let piece_rows = self.settings.piece_rows.max(1);
         if table.name != "events" {
             return Ok(Vec::new());
         }
@@ -320,7 +341,7 @@ mod tests {
                 Condition::Texts { from, to, has_nulls, .. } => {
                     (from.unwrap_or_default(), to.unwrap_or_default(), has_nulls)
                 }
-                Condition::Epochs { .. } => unreachable!(),
+                Condition::Epochs { .. } | Condition::Never => unreachable!(),
             })
             .collect();
         let range = |from: &str, to: &str, has_nulls| (from.to_owned(), to.to_owned(), has_nulls);

@@ -1,6 +1,6 @@
 //! Dealing the rows of a large table out to files, so that each piece of a query reads its own rows and no others.
 //!
-//! In: a table, the columns that a query needs, and the bounds of its pieces in one text column. Out: one Parquet file per
+//! In: a table, the columns that a query needs, and how values of one text column belong to pieces. Out: one Parquet file per
 //! piece. Without it a query that is cut between principals or keys would read all events once for each piece, which for a
 //! hundred pieces is a hundred times. The table is read in stretches of time, and dealt out in two rounds when there are many
 //! files, so memory grows neither with the rows nor with the files.
@@ -8,6 +8,7 @@
 use super::engine::{Piece, Polars, SqlEngine, Writer, guarded};
 use crate::error::{Error, Result};
 use polars::prelude::*;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,20 +24,62 @@ const BATCH: usize = 16 << 10;
 const FAN_OUT: usize = 48;
 
 /// What is dealt out, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Deal<'d> {
+#[derive(Clone)]
+pub(super) struct Deal {
     /// The query, for messages.
-    pub(super) query: &'d str,
+    pub(super) query: String,
     /// The table.
-    pub(super) table: &'d str,
+    pub(super) table: String,
     /// The columns that are kept.
-    pub(super) columns: &'d [String],
+    pub(super) columns: Vec<String>,
     /// The text column that decides.
-    pub(super) by: &'d str,
-    /// Where each file but the first begins, in order.
-    pub(super) starts: &'d [String],
-    /// The file that takes the rows where the column is NULL.
-    pub(super) nulls_to: usize,
+    pub(super) by: String,
+    /// What its values decide.
+    pub(super) split: Split,
+}
+
+/// Which file a value belongs to.
+#[derive(Clone)]
+pub(super) enum Split {
+    /// Ranges of values in their order. NULL belongs to the last.
+    Ranges {
+        /// Where each file but the first begins, in order.
+        starts: Vec<String>,
+    },
+    /// Values in no order: as many files as that, each with about as many values.
+    Hash {
+        /// The number of files.
+        files: usize,
+    },
+}
+
+impl Split {
+    fn files(&self) -> usize {
+        match self {
+            Split::Ranges { starts } => starts.len() + 1,
+            Split::Hash { files } => *files,
+        }
+    }
+
+    fn file_of(&self, value: Option<&str>) -> usize {
+        match (self, value) {
+            (Split::Ranges { starts }, Some(value)) => starts.partition_point(|start| start.as_str() <= value),
+            (Split::Ranges { starts }, None) => starts.len(),
+            (Split::Hash { files }, value) => {
+                let mut hasher = DefaultHasher::new();
+                value.hash(&mut hasher);
+                usize::try_from(hasher.finish() % (*files).max(1) as u64).unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// One round of dealing: of the files from `first` on, `width` go to each path.
+#[derive(Clone, Copy)]
+struct Round<'p> {
+    paths: &'p [PathBuf],
+    first: usize,
+    width: usize,
 }
 
 /// One file and the rows that wait for it.
@@ -95,16 +138,19 @@ fn detached(rows: DataFrame) -> PolarsResult<DataFrame> {
     DataFrame::new(rows.height(), columns?)
 }
 
-/// The rows of a batch for each file.
-fn rows_by_file(deal: &Deal<'_>, batch: &DataFrame) -> PolarsResult<Vec<Vec<IdxSize>>> {
-    let mut rows: Vec<Vec<IdxSize>> = vec![Vec::new(); deal.starts.len() + 1];
-    let column = batch.column(deal.by)?.as_materialized_series().rechunk();
+/// The rows of a batch for each of `paths` paths.
+fn rows_by_path(
+    deal: &Deal,
+    batch: &DataFrame,
+    first: usize,
+    width: usize,
+    paths: usize,
+) -> PolarsResult<Vec<Vec<IdxSize>>> {
+    let mut rows: Vec<Vec<IdxSize>> = vec![Vec::new(); paths];
+    let column = batch.column(&deal.by)?.as_materialized_series().rechunk();
     for (row, value) in (0..).zip(column.str()?.iter()) {
-        let file = match value {
-            Some(value) => deal.starts.partition_point(|start| start.as_str() <= value),
-            None => deal.nulls_to,
-        };
-        if let Some(rows) = rows.get_mut(file) {
+        let place = deal.split.file_of(value).saturating_sub(first) / width;
+        if let Some(rows) = rows.get_mut(place) {
             rows.push(row);
         }
     }
@@ -112,76 +158,66 @@ fn rows_by_file(deal: &Deal<'_>, batch: &DataFrame) -> PolarsResult<Vec<Vec<IdxS
 }
 
 impl Polars {
-    /// Deals the rows of a table out to files in `folder`, one for each of the pieces that `deal.starts` begins, reading it
-    /// in `stretches` (or at once when there are none). A piece without rows has no file.
+    /// Deals the rows of a table out to files in `folder`, reading it in `stretches` (or at once when there are none). Gives
+    /// the path of each file; one without rows is not there.
     ///
     /// # Errors
     /// When the table cannot be read or a file cannot be written.
-    pub(super) fn deal_out(&mut self, deal: &Deal<'_>, stretches: &[Piece], folder: &Path) -> Result<Vec<PathBuf>> {
-        let files = deal.starts.len() + 1;
+    pub(super) fn deal_out(&mut self, deal: &Deal, stretches: &[Piece], folder: &Path) -> Result<Vec<PathBuf>> {
+        let files = deal.split.files();
         let name = |round: &str, number: usize| folder.join(format!("{}-{round}{number}.parquet", deal.table));
+        let paths: Vec<PathBuf> = (0..files).map(|number| name("", number)).collect();
         if files <= FAN_OUT {
-            let paths: Vec<PathBuf> = (0..files).map(|number| name("", number)).collect();
-            self.deal_once(deal, stretches, &paths)?;
+            self.deal_once(deal, stretches, Round { paths: &paths, first: 0, width: 1 })?;
             return Ok(paths);
         }
         // First to a few files that each hold the rows of many, then each of these once more.
         let width = files.div_ceil(FAN_OUT);
-        let firsts: Vec<usize> = (0..files).step_by(width).collect();
-        let starts: Vec<String> =
-            firsts.iter().filter_map(|first| deal.starts.get(first.checked_sub(1)?).cloned()).collect();
-        let rough: Vec<PathBuf> = (0..firsts.len()).map(|number| name("rough-", number)).collect();
-        self.deal_once(&Deal { starts: &starts, nulls_to: deal.nulls_to / width, ..*deal }, stretches, &rough)?;
-        let mut paths = Vec::with_capacity(files);
-        for (first, rough) in firsts.into_iter().zip(&rough) {
-            let last = (first + width).min(files) - 1;
-            let fine: Vec<PathBuf> = (first..=last).map(|number| name("", number)).collect();
+        let rough: Vec<PathBuf> = (0..files.div_ceil(width)).map(|number| name("rough-", number)).collect();
+        self.deal_once(deal, stretches, Round { paths: &rough, first: 0, width })?;
+        for (number, (rough, fine)) in rough.iter().zip(paths.chunks(width)).enumerate() {
             if rough.is_file() {
-                let starts = deal.starts.get(first..last).unwrap_or_default();
-                let table = "roughly_dealt_rows";
-                self.register_files(table, std::slice::from_ref(rough), &[])?;
-                let nulls_to = deal.nulls_to.saturating_sub(first);
-                let dealt = self.deal_once(&Deal { table, starts, nulls_to, ..*deal }, &[], &fine);
-                self.forget(table);
+                let table = "roughly_dealt_rows".to_owned();
+                self.register_files(&table, std::slice::from_ref(rough), &[])?;
+                let deal = Deal { table: table.clone(), ..deal.clone() };
+                let dealt = self.deal_once(&deal, &[], Round { paths: fine, first: number * width, width: 1 });
+                self.forget(&table);
                 dealt?;
                 std::fs::remove_file(rough).map_err(|error| Error::file(rough, "remove dealt rows", error))?;
             }
-            paths.extend(fine);
         }
         Ok(paths)
     }
 
-    /// Deals rows out to the files at `paths`, all at once.
-    fn deal_once(&mut self, deal: &Deal<'_>, stretches: &[Piece], paths: &[PathBuf]) -> Result<()> {
+    fn deal_once(&mut self, deal: &Deal, stretches: &[Piece], round: Round<'_>) -> Result<()> {
         let piles: Vec<Pile> =
-            paths.iter().map(|path| Pile { path: path.clone(), waiting: None, writer: None }).collect();
+            round.paths.iter().map(|path| Pile { path: path.clone(), waiting: None, writer: None }).collect();
         let piles = Arc::new(Mutex::new(piles));
-        let limit = WAITING / paths.len().max(1);
         let whole = [Vec::new()];
         for stretch in if stretches.is_empty() { &whole[..] } else { stretches } {
             self.narrow(stretch)?;
-            let dealt = self.deal_stretch(deal, &piles, limit);
+            let dealt = self.deal_stretch(deal, &piles, round);
             self.widen();
             dealt?;
         }
         let mut piles = piles.lock().unwrap_or_else(PoisonError::into_inner);
         for pile in piles.iter_mut() {
-            guarded(deal.query, || pile.finish())?;
+            guarded(&deal.query, || pile.finish())?;
         }
         Ok(())
     }
 
-    fn deal_stretch(&self, deal: &Deal<'_>, piles: &Arc<Mutex<Vec<Pile>>>, limit: usize) -> Result<()> {
+    fn deal_stretch(&self, deal: &Deal, piles: &Arc<Mutex<Vec<Pile>>>, round: Round<'_>) -> Result<()> {
         let columns: Vec<Expr> = deal.columns.iter().map(|name| col(name.as_str())).collect();
-        let frame = self.table(deal.table)?.select(columns);
-        let (by, starts, nulls_to) = (deal.by.to_owned(), deal.starts.to_vec(), deal.nulls_to);
-        let (query, table) = (deal.query.to_owned(), deal.table.to_owned());
-        let piles = piles.clone();
-        guarded(deal.query, move || {
+        let frame = self.table(&deal.table)?.select(columns);
+        let (first, width, paths) = (round.first, round.width, round.paths.len());
+        let limit = WAITING / paths.max(1);
+        let (told, piles) = (deal.clone(), piles.clone());
+        guarded(&deal.query, move || {
             let sink = PlanCallback::new(move |batch: DataFrame| {
-                let told = Deal { query: &query, table: &table, columns: &[], by: &by, starts: &starts, nulls_to };
+                let rows = rows_by_path(&told, &batch, first, width, paths)?;
                 let mut piles = piles.lock().unwrap_or_else(PoisonError::into_inner);
-                for (pile, rows) in piles.iter_mut().zip(rows_by_file(&told, &batch)?) {
+                for (pile, rows) in piles.iter_mut().zip(rows) {
                     if !rows.is_empty() {
                         let rows = batch.take(&IdxCa::from_vec("row".into(), rows))?;
                         pile.add(detached(rows)?, limit)?;
@@ -209,9 +245,12 @@ mod tests {
     use crate::output::Cell;
     use std::collections::BTreeSet;
 
-    /// `values` rows of each name, one name per file, and a file for what has no name.
-    fn dealt(names: usize, values: usize) -> Vec<Vec<(String, i64)>> {
-        let name = |number: usize| format!("role-{number:04} with a name that is longer than a view holds");
+    fn name(number: usize) -> String {
+        format!("role-{number:04} with a name that is longer than a view holds")
+    }
+
+    /// `values` rows of each name and of none, dealt out.
+    fn dealt(names: usize, values: usize, split: Split) -> Vec<Vec<(String, i64)>> {
         let column = |name: &str, cell_type| ResultColumn { name: name.to_owned(), cell_type };
         let mut rows = Vec::new();
         for value in 0..values {
@@ -224,19 +263,20 @@ mod tests {
         let mut engine = Polars::new(None);
         engine.register_rows("calls", &Table { columns, rows }).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let starts: Vec<String> = (1..names).map(name).collect();
-        let columns = ["principal", "value"].map(str::to_owned);
         let deal = Deal {
-            query: "test",
-            table: "calls",
-            columns: &columns,
-            by: "principal",
-            starts: &starts,
-            nulls_to: names - 1,
+            query: "test".to_owned(),
+            table: "calls".to_owned(),
+            columns: ["principal", "value"].map(str::to_owned).into(),
+            by: "principal".to_owned(),
+            split,
         };
         let paths = engine.deal_out(&deal, &[], folder.path()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), names, "nothing else is left in the folder");
+        let there = paths.iter().filter(|path| path.is_file()).count();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), there, "nothing else is left in the folder");
         let read = |path: &PathBuf| {
+            if !path.is_file() {
+                return Vec::new();
+            }
             engine.register_files("dealt", std::slice::from_ref(path), &[]).unwrap();
             let sql = "SELECT COALESCE(principal, 'nobody') AS principal, value FROM dealt ORDER BY principal, value";
             let table = engine.execute(&Statement { query: "test", sql, lists: &BTreeSet::new() }).unwrap();
@@ -252,7 +292,8 @@ mod tests {
     #[test]
     fn every_row_comes_to_its_file_in_one_round_and_in_two() {
         for names in [3, FAN_OUT, FAN_OUT + 1, 3 * FAN_OUT + 5] {
-            let files = dealt(names, 3);
+            let starts = (1..names).map(name).collect();
+            let files = dealt(names, 3, Split::Ranges { starts });
             assert_eq!(files.len(), names);
             for (number, rows) in files.iter().enumerate() {
                 let (named, nobody): (Vec<_>, Vec<_>) = rows.iter().partition(|(name, _)| name != "nobody");
@@ -260,6 +301,23 @@ mod tests {
                 assert_eq!(named.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [0, 1, 2]);
                 assert_eq!(nobody.len(), if number + 1 == names { 3 } else { 0 });
             }
+        }
+    }
+
+    #[test]
+    fn values_in_no_order_come_to_one_file_each_in_one_round_and_in_two() {
+        for count in [1, 5, FAN_OUT + 1, 3 * FAN_OUT + 5] {
+            let files = dealt(200, 3, Split::Hash { files: count });
+            assert_eq!(files.len(), count);
+            let mut seen = BTreeSet::new();
+            for rows in &files {
+                let names: BTreeSet<&String> = rows.iter().map(|(name, _)| name).collect();
+                assert_eq!(rows.len(), names.len() * 3, "all rows of a value are in one file");
+                assert!(names.iter().all(|name| seen.insert((*name).clone())), "and in one only");
+            }
+            assert_eq!(seen.len(), 201);
+            let most = files.iter().map(|rows| rows.len() / 3).max().unwrap();
+            assert!(most <= 201 / count + 15, "{most} values in a file of {count}");
         }
     }
 }

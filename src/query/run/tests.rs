@@ -29,6 +29,7 @@ fn case(count: i64) -> tempfile::TempDir {
             event_name: Some(["Decrypt", "Encrypt", "Sign"][usize::try_from(i % 3).unwrap()].into()),
             account_id: Some("111122223333".into()),
             key_arn: (i % 5 != 0).then(|| format!("arn:aws:kms:us-east-1:111122223333:key/{}", i % 9).into()),
+            context_resource: (i % 4 != 0).then(|| format!("secret-{}", i % 23).into()),
             principal,
             ..Event::default()
         };
@@ -123,6 +124,26 @@ fn tables_beside_the_events_are_dealt_out_too() {
     let (dealt, cut) = run(1);
     assert_eq!(dealt.into_iter().collect::<Vec<_>>(), ["events", "hourly"]);
     assert!(whole == cut, "{whole:?}\n{cut:?}");
+}
+
+#[test]
+fn sums_over_resources_are_the_same_wherever_they_are_cut() {
+    let case = case(900);
+    let select = "SELECT COALESCE(e.context_resource, 'none') AS context_resource, CAST(COUNT(DISTINCT e.event_id) AS BIGINT) AS n \
+                  FROM events AS e GROUP BY COALESCE(e.context_resource, 'none') ORDER BY context_resource";
+    let header = Header { partition: Some(Partition::Resource), ..Header::default() };
+    let run = |piece_rows| {
+        let mut session = Session::open(case.path(), settings(piece_rows)).unwrap();
+        let prepared = session.prepare("q", select, &header).unwrap();
+        let mut rows = session.table_in_pieces(&prepared).unwrap().rows;
+        rows.sort_by_key(|row| row[0].to_text().into_owned());
+        rows
+    };
+    let whole = run(1_000_000);
+    assert!(whole.len() > 10, "{whole:?}");
+    for piece_rows in [1, 50, 333] {
+        assert!(whole == run(piece_rows), "{piece_rows}");
+    }
 }
 
 #[test]
