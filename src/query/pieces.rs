@@ -17,7 +17,7 @@ use std::path::Path;
 const HOUR: i64 = 3_600;
 
 /// Rows of other tables than `events` that one piece may have for each row of `events`: theirs are shorter.
-const OTHER_ROWS: u64 = 4;
+const OTHER_ROWS: u64 = 2;
 
 /// With more pieces than this between principals, keys or resources, large tables are dealt out to files once instead of being
 /// read anew for each piece.
