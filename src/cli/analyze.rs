@@ -135,6 +135,7 @@ fn tell(
         incidents: &analysis.incidents,
         coverage: &analysis.coverage,
         tampering: &built.validated.as_ref().map(tampering).unwrap_or_default(),
+        has_report: args.out.join("report.html").is_file(),
     };
     note(screen::text(&told, display.stderr).trim_end());
     Ok(())

@@ -33,6 +33,8 @@ pub(crate) struct Told<'a> {
     pub(crate) coverage: &'a str,
     /// What shows that something is not as it was delivered, the worst first.
     pub(crate) tampering: &'a [String],
+    /// The case has its report.
+    pub(crate) has_report: bool,
 }
 
 /// Findings of one rule and severity.
@@ -253,7 +255,8 @@ fn bottom(told: &Told<'_>, page: &mut Page) {
     if let Some(incident) = told.incidents.first() {
         page.labelled("incident", Ink::Plain, &worst_incident(incident), 1);
     }
-    page.labelled("files", Ink::Plain, "{findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/", 1);
+    let report = if told.has_report { "report.html, " } else { "" };
+    page.labelled("files", Ink::Plain, &format!("{report}findings.*, incidents.*, reviews.*, tables/, events/"), 1);
     let path = shell_path(told.out);
     let case = if width(&path) <= PATH { path.as_str() } else { "CASE" };
     for (i, command) in commands(told, case).iter().enumerate() {

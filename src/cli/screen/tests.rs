@@ -64,6 +64,7 @@ impl Case {
                 incidents: &incidents,
                 coverage: &self.coverage,
                 tampering: &self.tampering,
+                has_report: true,
             },
             screen,
         )
@@ -189,7 +190,7 @@ fn an_ordinary_case_on_a_narrow_screen() {
              5  low       2025-10-16 02:00  Rotation switched off
 
             incident   #1 2025-10-16 02:22, 1 finding, 1 event, 1 key, 0 principals
-            files      {findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/
+            files      report.html, findings.*, incidents.*, reviews.*, tables/, events/
             next  keytrail findings show 1 --case case
                   keytrail incidents --case case
                   keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
@@ -219,7 +220,7 @@ fn an_ordinary_case_on_a_wide_screen_in_color() {
              5  [36mlow[0m       2025-10-16T02:00:00Z  Rotation switched off                                       [2m…:111122223333:user/ann did it to 2 keys.[0m
 
             [2mincident[0m   #1 2025-10-16 02:22, 1 finding, 1 event, 1 key, 0 principals
-            [2mfiles[0m      {findings,incidents,reviews}.{csv,ndjson,parquet}, tables/, events/
+            [2mfiles[0m      report.html, findings.*, incidents.*, reviews.*, tables/, events/
             [2mnext[0m  keytrail findings show 1 --case case
                   keytrail incidents --case case
                   keytrail timeline --key 1ed6e400-77aa-4b0b-8c1e-90f3a5e0b002 --case case
