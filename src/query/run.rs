@@ -224,6 +224,7 @@ impl Session {
             true => format!("SELECT '' AS {column} WHERE FALSE"),
             false => format!("SELECT * FROM (VALUES {}) AS v({column})", values.join(", ")),
         };
+        self.row_counts.remove(table);
         self.add_table(table, TableSource::Select(source));
         Ok(())
     }
@@ -349,8 +350,8 @@ impl Session {
             Some(Partition::Hour | Partition::Day) => is_by_time,
             Some(Partition::Principal) => is_by_text(first, "principal"),
             Some(Partition::Key) => is_by_text(first, "key_arn"),
-            Some(Partition::Resource) => is_by_text(first, "context_resource"),
-            None => false,
+            // Resources are dealt out in no order.
+            Some(Partition::Resource) | None => false,
         };
         let is_in_order = pieces.is_empty() || is_as_cut;
         if is_in_order {

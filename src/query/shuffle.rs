@@ -74,10 +74,9 @@ impl Split {
     }
 }
 
-/// One round of dealing: of the files from `first` on, `width` go to each path.
+/// One round of dealing: of the files from `first` on, `width` go to each pile.
 #[derive(Clone, Copy)]
-struct Round<'p> {
-    paths: &'p [PathBuf],
+struct Round {
     first: usize,
     width: usize,
 }
@@ -138,21 +137,16 @@ fn detached(rows: DataFrame) -> PolarsResult<DataFrame> {
     DataFrame::new(rows.height(), columns?)
 }
 
-/// The rows of a batch for each of `paths` paths.
-fn rows_by_path(
-    deal: &Deal,
-    batch: &DataFrame,
-    first: usize,
-    width: usize,
-    paths: usize,
-) -> PolarsResult<Vec<Vec<IdxSize>>> {
-    let mut rows: Vec<Vec<IdxSize>> = vec![Vec::new(); paths];
+/// The rows of a batch for each of `piles` piles.
+///
+/// # Errors
+/// When the deciding column is no text, or a row belongs to none: it must not be lost.
+fn rows_by_pile(deal: &Deal, batch: &DataFrame, round: Round, piles: usize) -> PolarsResult<Vec<Vec<IdxSize>>> {
+    let mut rows: Vec<Vec<IdxSize>> = vec![Vec::new(); piles];
     let column = batch.column(&deal.by)?.as_materialized_series().rechunk();
     for (row, value) in (0..).zip(column.str()?.iter()) {
-        let place = deal.split.file_of(value).saturating_sub(first) / width;
-        if let Some(rows) = rows.get_mut(place) {
-            rows.push(row);
-        }
+        let pile = deal.split.file_of(value).checked_sub(round.first).and_then(|file| rows.get_mut(file / round.width));
+        pile.ok_or_else(|| polars_err!(ComputeError: "a row belongs to no file"))?.push(row);
     }
     Ok(rows)
 }
@@ -168,19 +162,19 @@ impl Polars {
         let name = |round: &str, number: usize| folder.join(format!("{}-{round}{number}.parquet", deal.table));
         let paths: Vec<PathBuf> = (0..files).map(|number| name("", number)).collect();
         if files <= FAN_OUT {
-            self.deal_once(deal, stretches, Round { paths: &paths, first: 0, width: 1 })?;
+            self.deal_once(deal, stretches, &paths, Round { first: 0, width: 1 })?;
             return Ok(paths);
         }
         // First to a few files that each hold the rows of many, then each of these once more.
         let width = files.div_ceil(FAN_OUT);
         let rough: Vec<PathBuf> = (0..files.div_ceil(width)).map(|number| name("rough-", number)).collect();
-        self.deal_once(deal, stretches, Round { paths: &rough, first: 0, width })?;
+        self.deal_once(deal, stretches, &rough, Round { first: 0, width })?;
         for (number, (rough, fine)) in rough.iter().zip(paths.chunks(width)).enumerate() {
             if rough.is_file() {
                 let table = "roughly_dealt_rows".to_owned();
                 self.register_files(&table, std::slice::from_ref(rough), &[])?;
                 let deal = Deal { table: table.clone(), ..deal.clone() };
-                let dealt = self.deal_once(&deal, &[], Round { paths: fine, first: number * width, width: 1 });
+                let dealt = self.deal_once(&deal, &[], fine, Round { first: number * width, width: 1 });
                 self.forget(&table);
                 dealt?;
                 std::fs::remove_file(rough).map_err(|error| Error::file(rough, "remove dealt rows", error))?;
@@ -189,9 +183,9 @@ impl Polars {
         Ok(paths)
     }
 
-    fn deal_once(&mut self, deal: &Deal, stretches: &[Piece], round: Round<'_>) -> Result<()> {
+    fn deal_once(&mut self, deal: &Deal, stretches: &[Piece], paths: &[PathBuf], round: Round) -> Result<()> {
         let piles: Vec<Pile> =
-            round.paths.iter().map(|path| Pile { path: path.clone(), waiting: None, writer: None }).collect();
+            paths.iter().map(|path| Pile { path: path.clone(), waiting: None, writer: None }).collect();
         let piles = Arc::new(Mutex::new(piles));
         let whole = [Vec::new()];
         for stretch in if stretches.is_empty() { &whole[..] } else { stretches } {
@@ -207,15 +201,15 @@ impl Polars {
         Ok(())
     }
 
-    fn deal_stretch(&self, deal: &Deal, piles: &Arc<Mutex<Vec<Pile>>>, round: Round<'_>) -> Result<()> {
+    fn deal_stretch(&self, deal: &Deal, piles: &Arc<Mutex<Vec<Pile>>>, round: Round) -> Result<()> {
         let columns: Vec<Expr> = deal.columns.iter().map(|name| col(name.as_str())).collect();
         let frame = self.table(&deal.table)?.select(columns);
-        let (first, width, paths) = (round.first, round.width, round.paths.len());
-        let limit = WAITING / paths.max(1);
+        let count = piles.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let limit = WAITING / count.max(1);
         let (told, piles) = (deal.clone(), piles.clone());
         guarded(&deal.query, move || {
             let sink = PlanCallback::new(move |batch: DataFrame| {
-                let rows = rows_by_path(&told, &batch, first, width, paths)?;
+                let rows = rows_by_pile(&told, &batch, round, count)?;
                 let mut piles = piles.lock().unwrap_or_else(PoisonError::into_inner);
                 for (pile, rows) in piles.iter_mut().zip(rows) {
                     if !rows.is_empty() {

@@ -141,8 +141,11 @@ fn sums_over_resources_are_the_same_wherever_they_are_cut() {
     };
     let whole = run(1_000_000);
     assert!(whole.len() > 10, "{whole:?}");
+    let library = view("sums", "-- partition: resource", select);
+    let (_, in_order) = build(case.path(), &library, 1_000_000);
     for piece_rows in [1, 50, 333] {
         assert!(whole == run(piece_rows), "{piece_rows}");
+        assert!(in_order == build(case.path(), &library, piece_rows).1, "a view is in order: {piece_rows}");
     }
 }
 
