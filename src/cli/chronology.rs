@@ -10,8 +10,8 @@ use super::paint::{Ink, Line, Page};
 use super::summary::{count, plural};
 use keytrail::output::sparkline::sparkline;
 use keytrail::output::terminal::{brief, wrap};
-use keytrail::query::header::Severity;
 use keytrail::query::table::{Row, Table};
+use keytrail::severity::Severity;
 use keytrail::time::{MICROS, format_timestamp};
 use std::collections::BTreeSet;
 

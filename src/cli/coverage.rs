@@ -14,10 +14,11 @@ use super::{Exit, note, print};
 use anyhow::{Result, bail};
 use keytrail::output::Cell;
 use keytrail::output::terminal::{self, sanitize};
-use keytrail::query::header::{Header, Severity};
+use keytrail::query::header::Header;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::{Prepared, Session};
 use keytrail::query::table::{self, Table};
+use keytrail::severity::Severity;
 use std::path::Path;
 
 /// Limits that the summary tells; the table has all.

@@ -7,6 +7,7 @@
 use super::args::{ExtractArgs, Format};
 use super::config::{self, Display};
 use super::progress::Progress;
+use super::query::check_free;
 use super::{Exit, note, summary};
 use anyhow::{Context, Result, bail};
 use keytrail::case::cells::TextForm;
@@ -44,13 +45,11 @@ impl Unfinished {
     fn new(target: &Path, force: bool) -> Result<Unfinished> {
         let place =
             if target == Path::new("-") { std::env::temp_dir().join("keytrail") } else { std::path::absolute(target)? };
-        if target != Path::new("-") && target.exists() {
+        if target != Path::new("-") {
             if target.is_dir() {
                 bail!("{}: is a directory, expected the name of a file to write", target.display());
             }
-            if !force {
-                bail!("{}: exists: --force replaces it", target.display());
-            }
+            check_free(target, force)?;
         }
         let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let scratch = place.with_file_name(format!(".{name}.unfinished-{}", std::process::id()));
@@ -84,17 +83,16 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Exit> {
     let display = Display::new(&args.display);
     // Without a case nobody asks what the files cover.
     let settings = Config { surveys: false, ..config::extraction(&args.filters, &args.resources)? };
-    let found = |settings: &Config| -> Result<Discovery> {
-        let _ = settings;
+    let found = || -> Result<Discovery> {
         Ok(discover(&args.paths, args.files_from.as_deref(), &config::filters(&args.filters)?)?)
     };
     let Some(output) = &args.output else {
-        let found = found(&settings)?;
-        return stream(&found, &settings, display);
+        return stream(&found()?, &settings, display);
     };
     let format = format(args, output)?;
     let unfinished = Unfinished::new(output, args.force)?;
-    let found = found(&settings)?;
+    // After the output was checked: looking for files takes long, and an output that is there is a mistake to tell at once.
+    let found = found()?;
     let mut totals = Totals::default();
     let mut problems = summary::Problems::new(&found);
     let mut progress = Progress::new(display, found.bytes());

@@ -3,7 +3,7 @@
 //! In: a session and the subject. Out: labelled texts from the views of the case. A case made for the moment has no views, and
 //! an older one may lack some: then there is less to say, and nothing is guessed.
 
-use super::rows::ask_if;
+use super::ask::ask_if;
 use super::subject::aliases_of;
 use super::summary::{count, plural};
 use anyhow::Result;

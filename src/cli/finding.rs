@@ -5,12 +5,12 @@
 //! text that is cut ends with an ellipsis, and events that are left out are counted.
 
 use super::args::FindingShowArgs;
+use super::ask::{ask, ask_if};
 use super::config::{Display, Screen};
 use super::findings::severity_of;
 use super::library::load;
 use super::paint::{Ink, Line, Page, rows_of, shell_path, shell_word};
 use super::query::open;
-use super::rows::{ask, ask_if};
 use super::screen::duration;
 use super::subject::{aliases_of, findings, key_word, list};
 use super::summary::{count, plural};
@@ -30,7 +30,7 @@ use std::path::Path;
 struct Part {
     label: &'static str,
     text: String,
-    /// Table it gets in any case.
+    /// Rows it gets in any case.
     least: usize,
 }
 

@@ -18,11 +18,11 @@ use keytrail::output::Cell;
 use keytrail::output::terminal::table;
 use keytrail::pipeline::filter::globs;
 use keytrail::query::findings::FINDING_COLUMNS;
-use keytrail::query::header::Severity;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::Session;
 use keytrail::query::table::{Row, Table};
 use keytrail::schema::{Column, Kind};
+use keytrail::severity::Severity;
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -11,9 +11,10 @@ use super::{Exit, print};
 use anyhow::{Result, bail};
 use keytrail::output::Cell;
 use keytrail::output::terminal::{sanitize, wrap};
-use keytrail::query::header::{Header, Severity};
+use keytrail::query::header::Header;
 use keytrail::query::params::Overrides;
 use keytrail::query::table::Row;
+use keytrail::severity::Severity;
 use keytrail::time::format_timestamp;
 use std::io::{BufWriter, stdout};
 

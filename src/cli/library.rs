@@ -15,13 +15,14 @@ use keytrail::case::provenance::verdicts_of;
 use keytrail::error::Error;
 use keytrail::output::Cell;
 use keytrail::query::findings::{FINDING_COLUMNS, Finding};
-use keytrail::query::header::{QueryKind, Severity, parse_optional};
+use keytrail::query::header::{QueryKind, parse_optional};
 use keytrail::query::incidents::{self, INCIDENT_COLUMNS, Incident};
 use keytrail::query::library::Library;
 use keytrail::query::params::Overrides;
 use keytrail::query::run::{Session, Settings};
 use keytrail::query::scorecard::{self, REVIEW_COLUMNS};
 use keytrail::schema::Column;
+use keytrail::severity::Severity;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@
 
 use super::config::Screen;
 use keytrail::output::terminal::{cut, sanitize, width, wrap};
-use keytrail::query::header::Severity;
+use keytrail::severity::Severity;
 use std::path::Path;
 
 /// What a piece of text is, which decides its color.

@@ -92,6 +92,17 @@ pub(crate) fn names(columns: &[ResultColumn]) -> Vec<String> {
     columns.iter().map(|column| column.name.clone()).collect()
 }
 
+/// An existing file is replaced only when that was asked for.
+///
+/// # Errors
+/// When it exists and that was not.
+pub(crate) fn check_free(path: &Path, force: bool) -> Result<()> {
+    if path.exists() && !force {
+        bail!("{}: exists: --force replaces it", path.display());
+    }
+    Ok(())
+}
+
 impl OutputArgs {
     /// Before any work: whether the rows can go where they shall.
     ///
@@ -102,8 +113,8 @@ impl OutputArgs {
             None if self.format == Format::Parquet => {
                 bail!("Parquet cannot be written to a terminal or pipe: add -o FILE")
             }
-            Some(path) if path.exists() && !self.force => bail!("{}: exists: --force replaces it", path.display()),
-            _ => Ok(()),
+            Some(path) => check_free(path, self.force),
+            None => Ok(()),
         }
     }
 

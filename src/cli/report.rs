@@ -6,6 +6,7 @@
 use super::analyze::now;
 use super::args::ReportArgs;
 use super::config::Display;
+use super::query::check_free;
 use super::{Exit, note};
 use anyhow::{Context, Result, bail};
 use keytrail::case::custody::manifest_hash;
@@ -82,9 +83,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit> {
     let name = case_name(&args.case);
     let path = match elsewhere(args) {
         Some(path) => {
-            if path.exists() && !args.force {
-                bail!("{}: exists: --force replaces it", path.display());
-            }
+            check_free(&path, args.force)?;
             write(&path, &html(&args.case, &name, &homes, false)?)?;
             path
         }

@@ -4,7 +4,7 @@
 //! when it names it or when one of its events does: a finding on many keys names none, and one on re-encryption names only
 //! the new key.
 
-use super::rows::{ask, ask_if};
+use super::ask::{ask, ask_if};
 use anyhow::{Result, bail};
 use keytrail::output::terminal::sanitize;
 use keytrail::pipeline::filter::GlobSet;

@@ -8,7 +8,7 @@ use keytrail::case::manifest::IntegrityCounts;
 use keytrail::discover::Discovery;
 use keytrail::output::terminal::sanitize;
 use keytrail::pipeline::{InputRow, Totals};
-use keytrail::query::header::Severity;
+use keytrail::severity::Severity;
 use keytrail::time::format_timestamp;
 
 /// Problems shown at most; the manifest and `inputs.parquet` have more.

@@ -5,13 +5,13 @@
 //! are library queries, so they can be read and changed.
 
 use super::args::{Format, TimelineArgs};
+use super::ask::ask;
 use super::chronology::{BESIDE_BARS, Happened, Kind, bars};
 use super::config::Display;
 use super::facts::{self, Fact};
 use super::library::{faults, load};
 use super::paint::{Ink, Line, Page};
 use super::query::{names, open, write_rows};
-use super::rows::ask;
 use super::screen::duration;
 use super::subject::{LISTED, concerned, findings};
 use super::summary::count;

@@ -204,9 +204,10 @@ impl FileWorker {
         self
     }
 
-    /// The same worker, which notes what each text shows of coverage: that costs parsing a record of every file.
-    pub fn surveying(mut self) -> FileWorker {
-        self.is_surveying = true;
+    /// The same worker, which notes what each text shows of coverage when it surveys: that costs parsing a record of every
+    /// file.
+    pub fn surveying(mut self, surveys: bool) -> FileWorker {
+        self.is_surveying = surveys;
         self
     }
 

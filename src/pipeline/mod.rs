@@ -235,13 +235,6 @@ impl Worker<'_> {
     }
 }
 
-/// What reads the records of one worker's files.
-fn new_files(config: &Config) -> file::FileWorker {
-    let files = file::FileWorker::new(config.max_record, &config.filter)
-        .witnessed(config.validates.then(|| Witness::new(true)));
-    if config.surveys { files.surveying() } else { files }
-}
-
 /// Reads `sources` and returns their rows. `each` gets one [`InputRow`] per source, in order, on the calling thread. What
 /// `job` has of an earlier run is not read again.
 ///
@@ -261,7 +254,9 @@ pub fn extract(
     let hashing = if config.validates { Hashing::StoredAndText } else { Hashing::Stored };
     let new_worker = || Worker {
         reader: Reader::new(config.limits).hashing(hashing),
-        files: new_files(config),
+        files: file::FileWorker::new(config.max_record, &config.filter)
+            .witnessed(config.validates.then(|| Witness::new(true)))
+            .surveying(config.surveys),
         buffer: RowBuffer::bounded(config.memory / jobs, spill),
         checkpoints: has_checkpoints.then(Checkpoints::default),
     };

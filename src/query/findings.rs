@@ -4,12 +4,13 @@
 //! query with swapped columns cannot put a key where a principal belongs. What a query adds of its own goes to `details`.
 //! Lists (`STRING_AGG`) are sorted here, because no two engines agree on their order.
 
-use super::header::{Header, QueryKind, Severity};
+use super::header::{Header, QueryKind};
 use super::table::{CellType, Table};
 use crate::error::{Error, Result};
 use crate::integrity::Verdict;
 use crate::output::Cell;
 use crate::schema::{Column, Kind};
+use crate::severity::Severity;
 use crate::time;
 use std::collections::BTreeSet;
 

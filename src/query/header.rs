@@ -9,7 +9,7 @@
 use super::params::{Param, parse_list};
 use crate::error::Error;
 
-pub use crate::severity::Severity;
+use crate::severity::Severity;
 
 /// What a query is for. The folder of its file decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,9 +7,9 @@
 //! an incident is as severe as its worst finding.
 
 use super::findings::{Finding, json_list};
-use super::header::Severity;
 use crate::output::Cell;
 use crate::schema::{Column, Kind};
+use crate::severity::Severity;
 use crate::time::{DAY, MICROS, format_timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -5,10 +5,11 @@
 //! no event shows is unknown, never passed.
 
 use super::findings::Finding;
-use super::header::{QueryKind, Severity};
+use super::header::QueryKind;
 use super::library::Library;
 use crate::output::Cell;
 use crate::schema::{Column, Kind};
+use crate::severity::Severity;
 
 /// What stands over every scorecard.
 pub const CAVEAT: &str = "Evidence in logs only: absence is not proof.";

@@ -48,16 +48,18 @@ pub(super) struct Exposed {
     pub(super) resources: Grid,
 }
 
+/// Sums over rows of `exposure AS x`. They add up over rows that have no resource in common.
+const SUMS: &str = "CAST(COUNT(DISTINCT CASE WHEN x.opened_count > 0 THEN x.context_resource END) AS BIGINT) AS opened_resources, \
+    CAST(SUM(x.opened_count) AS BIGINT) AS opened_count, \
+    CAST(COUNT(DISTINCT CASE WHEN x.written_count > 0 THEN x.context_resource END) AS BIGINT) AS written_resources, \
+    CAST(SUM(x.written_count) AS BIGINT) AS written_count, CAST(SUM(x.direct_count) AS BIGINT) AS direct_count, \
+    MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time";
+
 /// Sums by subject and kind of data; `chosen` is the table of subjects.
 pub(super) fn classes(asked: &mut Asked<'_>, chosen: &str) -> Rows {
     let sql = format!(
-        "SELECT x.principal AS subject, x.context_class, \
-         CAST(COUNT(DISTINCT CASE WHEN x.opened_count > 0 THEN x.context_resource END) AS BIGINT) AS opened_resources, \
-         CAST(SUM(x.opened_count) AS BIGINT) AS opened_count, \
-         CAST(COUNT(DISTINCT CASE WHEN x.written_count > 0 THEN x.context_resource END) AS BIGINT) AS written_resources, \
-         CAST(SUM(x.written_count) AS BIGINT) AS written_count, CAST(SUM(x.direct_count) AS BIGINT) AS direct_count, \
-         CAST(SUM(x.attested_count) AS BIGINT) AS attested_count, CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count, \
-         MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time \
+        "SELECT x.principal AS subject, x.context_class, {SUMS}, CAST(SUM(x.attested_count) AS BIGINT) AS attested_count, \
+         CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count \
          FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal \
          GROUP BY x.principal, x.context_class ORDER BY subject, opened_resources DESC, opened_count DESC, context_class"
     );
@@ -98,13 +100,37 @@ const HEADS: [&str; 9] = [
     "Last",
 ];
 
+/// What a kind of data adds up to: [`SUMS`] of one row, or of several without a resource in common.
+#[derive(Default)]
+struct Total {
+    counts: [i64; 5],
+    first: Option<i64>,
+    last: Option<i64>,
+}
+
+impl Total {
+    fn add(&mut self, row: &Row<'_>) {
+        let names = ["opened_resources", "opened_count", "written_resources", "written_count", "direct_count"];
+        for (sum, name) in self.counts.iter_mut().zip(names) {
+            *sum += row.number(name);
+        }
+        self.first = self.first.into_iter().chain(row.instant("first_time")).min();
+        self.last = self.last.max(row.instant("last_time"));
+    }
+
+    /// The cells under [`HEADS`].
+    fn cells(&self, class: &str, key_count: i64) -> Vec<Item> {
+        let mut cells = vec![Item::text(class_name(class))];
+        cells.extend(self.counts.into_iter().chain([key_count]).map(Item::number));
+        cells.extend([self.first, self.last].map(Item::time));
+        cells
+    }
+}
+
 fn class_row(row: &Row<'_>) -> Vec<Item> {
-    let mut cells = vec![Item::text(class_name(row.raw("context_class")))];
-    let numbers =
-        ["opened_resources", "opened_count", "written_resources", "written_count", "direct_count", "key_count"];
-    cells.extend(numbers.map(|name| Item::number(row.number(name))));
-    cells.extend(["first_time", "last_time"].map(|name| Item::time(row.instant(name))));
-    cells
+    let mut total = Total::default();
+    total.add(row);
+    total.cells(row.raw("context_class"), row.number("key_count"))
 }
 
 /// The kinds of data of one principal.
@@ -150,38 +176,13 @@ fn resources(asked: &mut Asked<'_>) -> Rows {
     asked.rows_in_pieces("exposure", Partition::Principal, &sql)
 }
 
-/// What a kind of data adds up to, over pieces that have no resource in common.
-#[derive(Default)]
-struct Total {
-    counts: [i64; 5],
-    first: Option<i64>,
-    last: Option<i64>,
-}
-
-impl Total {
-    const COUNTS: [&str; 5] =
-        ["opened_resources", "opened_count", "written_resources", "written_count", "direct_count"];
-
-    fn add(&mut self, row: &Row<'_>) {
-        for (sum, name) in self.counts.iter_mut().zip(Total::COUNTS) {
-            *sum += row.number(name);
-        }
-        self.first = self.first.into_iter().chain(row.instant("first_time")).min();
-        self.last = self.last.max(row.instant("last_time"));
-    }
-}
-
 fn total(asked: &mut Asked<'_>) -> Grid {
-    let sql = "SELECT x.context_class, \
-         CAST(COUNT(DISTINCT CASE WHEN x.opened_count > 0 THEN x.context_resource END) AS BIGINT) AS opened_resources, \
-         CAST(SUM(x.opened_count) AS BIGINT) AS opened_count, \
-         CAST(COUNT(DISTINCT CASE WHEN x.written_count > 0 THEN x.context_resource END) AS BIGINT) AS written_resources, \
-         CAST(SUM(x.written_count) AS BIGINT) AS written_count, CAST(SUM(x.direct_count) AS BIGINT) AS direct_count, \
-         MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time \
-         FROM exposure AS x JOIN report_suspects AS c ON c.principal = x.principal GROUP BY x.context_class \
-         ORDER BY context_class";
+    let sql = format!(
+        "SELECT x.context_class, {SUMS} FROM exposure AS x JOIN report_suspects AS c ON c.principal = x.principal \
+         GROUP BY x.context_class ORDER BY context_class"
+    );
     let mut totals: BTreeMap<String, Total> = BTreeMap::new();
-    for row in asked.rows_in_pieces("exposure", Partition::Resource, sql).iter() {
+    for row in asked.rows_in_pieces("exposure", Partition::Resource, &sql).iter() {
         totals.entry(row.raw("context_class").to_owned()).or_default().add(&row);
     }
     let keys = "WITH used AS (SELECT x.context_class, x.key_arn FROM exposure AS x JOIN report_suspects AS c \
@@ -200,16 +201,8 @@ fn total(asked: &mut Asked<'_>) -> Grid {
         std::cmp::Reverse((opened_resources, opened_count))
     });
     let mut grid = Grid::new("All suspects together, by kind of data", &HEADS);
-    grid.rows = totals
-        .iter()
-        .map(|(class, total)| {
-            let mut cells = vec![Item::text(class_name(class))];
-            cells.extend(total.counts.map(Item::number));
-            cells.push(Item::number(keys.get(class).copied().unwrap_or_default()));
-            cells.extend([total.first, total.last].map(Item::time));
-            cells
-        })
-        .collect();
+    let cells = |(class, total): &(String, Total)| total.cells(class, keys.get(class).copied().unwrap_or_default());
+    grid.rows = totals.iter().map(cells).collect();
     grid
 }
 
