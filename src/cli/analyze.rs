@@ -19,6 +19,7 @@ use keytrail::case::scope;
 use keytrail::case::validate::{Validated, Validation};
 use keytrail::discover::{Filters, discover};
 use keytrail::report::write_csv;
+use keytrail::table::row::LAYOUT;
 use std::collections::BTreeSet;
 
 fn existing(args: &AnalyzeArgs) -> Existing {
@@ -177,7 +178,7 @@ fn report_written(args: &AnalyzeArgs, folder: &NewFolder, manifest: &Manifest) -
 fn job(args: &AnalyzeArgs, extended: Option<&Manifest>) -> String {
     let filters = &args.filters;
     format!(
-        "{} since {:?} until {:?} account {:?} region {:?} key {:?} principal {:?} max-inflated {:?} verify {} extends {:?}",
+        "{} rows {LAYOUT:?} since {:?} until {:?} account {:?} region {:?} key {:?} principal {:?} max-inflated {:?} verify {} extends {:?}",
         env!("CARGO_PKG_VERSION"),
         filters.since,
         filters.until,

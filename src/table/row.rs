@@ -44,6 +44,9 @@ static WIDTHS: [u8; EVENT_COLUMNS.len()] = {
     widths
 };
 
+/// The number of this layout, with that of the columns: runs on disk with other numbers are not read. It changes with the layout.
+pub const LAYOUT: (u32, usize) = (2, EVENT_COLUMNS.len());
+
 /// Bytes before the bytes that references save.
 const HASHED: usize = 1 + size_of::<i64>();
 /// Bytes before the presence bits.
