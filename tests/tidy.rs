@@ -20,6 +20,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tar", &["read"]),
     ("walkdir", &["discover", "query"]),
     ("glob", &["discover"]),
+    ("rustix", &["discover"]),
     ("globset", &["discover", "pipeline"]),
     ("parquet", &["table", "case"]),
     ("snap", &["table"]),

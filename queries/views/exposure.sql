@@ -3,7 +3,7 @@
 --   successful operations that gave plaintext. Decrypt and its like open existing data; GenerateDataKey gives a new
 --   key, so it tells of data written. A data key is cached, so no later event does not mean no later reading.
 -- reads: events, repeated_copies
--- partition: principal
+-- partition: principal, resource
 -- column: principal: Canonical principal.
 -- column: context_class: Kind of data that the encryption context names; `none` when the call had no context.
 -- column: context_resource: The resource the context names; NULL when it names none.
@@ -57,4 +57,4 @@ SELECT
   MAX(c.event_time) AS last_time
 FROM revealing_calls AS c
 GROUP BY c.principal, c.context_class, c.context_resource, c.key_arn
-ORDER BY principal NULLS LAST, context_class, context_resource NULLS LAST, key_arn NULLS LAST
+ORDER BY principal NULLS LAST, context_resource NULLS LAST, context_class, key_arn NULLS LAST

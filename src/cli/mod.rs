@@ -39,6 +39,7 @@ mod finding;
 use anyhow::Result;
 use args::{Cli, Command};
 use clap::Parser;
+use keytrail::query::stack::with_large_stack;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -99,10 +100,25 @@ pub(crate) fn run() -> ExitCode {
             return if error.use_stderr() { Exit::CouldNotRun.into() } else { Exit::Done.into() };
         }
     };
-    if let Some(jobs) = sql_jobs(&cli.command) {
-        environment::start_again(jobs);
+    let result = match sql_jobs(&cli.command) {
+        Some(jobs) => {
+            environment::start_again(jobs);
+            with_large_stack(|| run_command(&cli.command)).unwrap_or_else(|error| Err(error.into()))
+        }
+        None => run_command(&cli.command),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            note(format!("keytrail: {error:#}"));
+            Exit::CouldNotRun.into()
+        }
     }
-    let result = match &cli.command {
+}
+
+fn run_command(command: &Command) -> Result<Exit> {
+    match command {
         Command::Analyze(args) => analyze::run(args),
         Command::Extract(args) => extract::run(args),
         Command::Verify(args) => verify::run(args),
@@ -119,14 +135,6 @@ pub(crate) fn run() -> ExitCode {
         Command::Schema(args) => schema::run(args),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man(args) => manual::man(args),
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
-        Err(error) => {
-            note(format!("keytrail: {error:#}"));
-            Exit::CouldNotRun.into()
-        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! reached twice is listed under its real name, whatever order the file system lists its entries in.
 
 mod filter;
+mod nearby;
 mod s3_key;
 mod walk;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crate::error::{Problem, Result};
 
 pub use filter::{CLOCK_SLACK, Filters, LATE_DELIVERY, Pruned};
+pub use nearby::Nearby;
 pub use s3_key::{FileName, Folder, S3Key, parse_file_name, parse_key};
 pub use walk::is_placeholder;
 
@@ -69,13 +71,6 @@ impl Source {
         self.parent.path.join(&*self.file)
     }
 
-    /// Writes the path to open into `path`, for callers that open many and want no allocation for each.
-    pub fn write_path(&self, path: &mut PathBuf) {
-        path.clear();
-        path.push(&self.parent.path);
-        path.push(&*self.file);
-    }
-
     /// The name shown in tables: relative to the directory argument it was found under, or as given; `/` between folders;
     /// bytes that are not UTF-8 as `\xNN`.
     pub fn name(&self) -> String {
@@ -101,6 +96,9 @@ impl Source {
     fn compare_names(&self, other: &Source) -> Ordering {
         let files = || (escape(&self.file), escape(&other.file));
         if Arc::ptr_eq(&self.parent, &other.parent) {
+            if self.file.is_ascii() && other.file.is_ascii() {
+                return self.file.as_encoded_bytes().cmp(other.file.as_encoded_bytes());
+            }
             let (ours, theirs) = files();
             return ours.cmp(&theirs);
         }

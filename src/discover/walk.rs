@@ -14,26 +14,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::discover::filter::Filters;
+use crate::discover::nearby::{Identity, Look, Nearby};
 use crate::discover::s3_key::{Folder, parse_key};
 use crate::discover::{Discovery, Parent, Pruned, Source, escape};
 use crate::error::{Error, Problem, ProblemKind, Result};
-
-/// What tells one real file from another.
-#[cfg(unix)]
-type Identity = (u64, u64);
-#[cfg(not(unix))]
-type Identity = PathBuf;
-
-#[cfg(unix)]
-fn identity(metadata: &Metadata, _path: &Path) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
-}
-
-#[cfg(not(unix))]
-fn identity(_metadata: &Metadata, path: &Path) -> Identity {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
-}
 
 /// A symbolic link met on the way.
 struct Link {
@@ -51,6 +35,7 @@ pub(super) struct Walker<'a> {
     stdin: bool,
     /// The directory of the last file argument: lists name many files of one directory in a row.
     last: Option<Arc<Parent>>,
+    nearby: Nearby,
 }
 
 impl<'a> Walker<'a> {
@@ -63,6 +48,7 @@ impl<'a> Walker<'a> {
             links: Vec::new(),
             stdin: false,
             last: None,
+            nearby: Nearby::default(),
         }
     }
 
@@ -158,7 +144,7 @@ impl<'a> Walker<'a> {
         };
         self.last = Some(Arc::clone(&parent));
         if self.wanted(path) {
-            self.file(path, &parent, metadata);
+            self.file(path, &parent, Look::new(metadata, path));
         }
     }
 
@@ -208,8 +194,8 @@ impl<'a> Walker<'a> {
             } else if !entry.file_type().is_file() {
                 self.found.counts.special += 1;
             } else if self.wanted(entry.path()) {
-                match entry.metadata() {
-                    Ok(metadata) => self.file(entry.path(), &parent, &metadata),
+                match self.nearby.look(&parent, entry.file_name()) {
+                    Ok(look) => self.file(entry.path(), &parent, look),
                     Err(error) => self.report(entry.path(), error.to_string()),
                 }
             }
@@ -219,7 +205,7 @@ impl<'a> Walker<'a> {
     /// True when this directory has not been walked.
     fn enter(&mut self, path: &Path) -> bool {
         match std::fs::metadata(path) {
-            Ok(metadata) => self.directories.insert(identity(&metadata, path)),
+            Ok(metadata) => self.directories.insert(Look::new(&metadata, path).identity),
             Err(error) => {
                 self.problem(path, &error);
                 false
@@ -240,7 +226,7 @@ impl<'a> Walker<'a> {
                     }
                     Ok(metadata) if metadata.is_file() => {
                         if self.wanted(&link.path) {
-                            self.file(&link.path, &link.parent, &metadata);
+                            self.file(&link.path, &link.parent, Look::new(&metadata, &link.path));
                         }
                     }
                     Ok(_) => self.found.counts.special += 1,
@@ -284,19 +270,18 @@ impl<'a> Walker<'a> {
 
     /// Lists a file, unless it is listed already. Of two hard links in walked directories the smaller name stays, for the
     /// order of a directory is the file system's business.
-    fn file(&mut self, path: &Path, parent: &Arc<Parent>, metadata: &Metadata) {
+    fn file(&mut self, path: &Path, parent: &Arc<Parent>, look: Look) {
         let file = Box::from(path.file_name().unwrap_or_else(|| OsStr::new("")));
-        let size = if metadata.is_file() { metadata.len() } else { 0 };
-        let source = Source { parent: Arc::clone(parent), file, size };
+        let source = Source { parent: Arc::clone(parent), file, size: look.size };
         let place = self.found.sources.len();
-        match self.files.entry(identity(metadata, path)) {
+        match self.files.entry(look.identity) {
             Entry::Vacant(entry) => {
                 entry.insert(place);
                 self.found.sources.push(source);
             }
             Entry::Occupied(entry) => {
                 self.found.counts.repeated += 1;
-                if is_hard_link(metadata)
+                if look.is_hard_link
                     && !std::fs::symlink_metadata(path).is_ok_and(|own| own.file_type().is_symlink())
                     && let Some(listed) = self.found.sources.get_mut(*entry.get())
                     && source.compare_names(listed).is_lt()
@@ -315,16 +300,6 @@ impl<'a> Walker<'a> {
         let problem = Problem { kind: ProblemKind::Unreadable, member: None, offset: 0, length: 0, message };
         self.found.problems.push((escape(path.as_os_str()).into_owned(), problem));
     }
-}
-
-#[cfg(unix)]
-fn is_hard_link(metadata: &Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(metadata) > 1
-}
-
-#[cfg(not(unix))]
-fn is_hard_link(_metadata: &Metadata) -> bool {
-    false
 }
 
 /// True for names that no log has: hidden files (`.DS_Store`, `._x`), the test object of a CloudWatch Logs export, folder

@@ -6,11 +6,13 @@
 //! Deliberately absent: any statement that did not come from [`super::guard`], and any file a statement might name.
 //! `POLARS_MAX_THREADS`, read by Polars at its first use, bounds its threads.
 
+use super::frame::{frame_of, result_columns, rows_of, schema_of};
+use super::stack::guarded;
 use super::stage;
-use super::table::{CellType, ResultColumn, Table};
+use super::table::{ResultColumn, Table};
 use crate::error::{Error, Result};
 use crate::output::Cell;
-use crate::schema::{Column as SchemaColumn, Kind};
+use crate::schema::Column as SchemaColumn;
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use polars::sql::SQLContext;
@@ -47,6 +49,13 @@ pub enum Condition {
         to: Option<String>,
         /// The rows where it is NULL belong to this piece.
         has_nulls: bool,
+    },
+    /// Some rows of a table's file, by their place in it, from 0.
+    Rows {
+        /// The first row.
+        from: u64,
+        /// How many.
+        count: u64,
     },
     /// No row.
     Never,
@@ -139,10 +148,31 @@ pub struct Statement<'q> {
     pub lists: &'q BTreeSet<String>,
 }
 
+/// Bytes of files whose table is kept in memory, once a statement names it. Polars prepares every scan of a file anew for each
+/// step of a plan, which for a small case takes far longer than to run it.
+const SMALL_TABLE: u64 = 1 << 20;
+/// Bytes of the files of all tables that are kept in memory; decoded they are some ten times as large.
+const SMALL_TABLES: u64 = 2 << 20;
+
+/// A table that statements can name.
+struct Registered {
+    frame: LazyFrame,
+    /// Its files, until somebody has looked at how large they are.
+    files: Vec<PathBuf>,
+    /// Bytes of its files, when it is in memory.
+    loaded: u64,
+}
+
+impl Registered {
+    fn new(frame: LazyFrame) -> Registered {
+        Registered { frame, files: Vec::new(), loaded: 0 }
+    }
+}
+
 /// Polars.
 #[derive(Default)]
 pub struct Polars {
-    tables: BTreeMap<String, LazyFrame>,
+    tables: BTreeMap<String, Registered>,
     narrowed: BTreeMap<String, LazyFrame>,
     scratch: Option<PathBuf>,
 }
@@ -154,18 +184,38 @@ impl Polars {
     }
 
     pub(super) fn table(&self, name: &str) -> Result<LazyFrame> {
-        let frame = self.narrowed.get(name).or_else(|| self.tables.get(name)).cloned();
-        frame.ok_or_else(|| Error::Usage(format!("there is no table `{name}`")))
+        let frame = self.narrowed.get(name).or_else(|| self.tables.get(name).map(|table| &table.frame));
+        frame.cloned().ok_or_else(|| Error::Usage(format!("there is no table `{name}`")))
+    }
+
+    /// Takes the small ones of the tables that a statement names into memory.
+    fn load_small(&mut self, sql: &str) {
+        let mut loaded: u64 = self.tables.values().map(|table| table.loaded).sum();
+        for name in words(sql) {
+            let Some(table) = self.tables.get_mut(name).filter(|_| !self.narrowed.contains_key(name)) else { continue };
+            let sizes = std::mem::take(&mut table.files).into_iter().map(|file| std::fs::metadata(file).ok());
+            let size = sizes.map(|size| size.map(|size| size.len())).sum::<Option<u64>>().unwrap_or(0);
+            if size == 0 || size > SMALL_TABLE || loaded + size > SMALL_TABLES {
+                continue;
+            }
+            let frame = table.frame.clone();
+            // What cannot be read stays a file, and the statement tells.
+            if let Ok(rows) = guarded(name, || Ok(frame.collect_with_engine(Engine::Streaming)?.unwrap_single())) {
+                *table = Registered { loaded: size, ..Registered::new(rows.lazy()) };
+                loaded += size;
+            }
+        }
     }
 
     /// The statement's plan with keytrail's types. The context is new each time: Polars leaves aliases of derived tables
-    /// behind in it.
-    fn plan(&self, statement: &Statement<'_>) -> Result<Plan> {
+    /// behind in it. It knows the tables that are named, because it is copied for each CTE.
+    fn plan(&mut self, statement: &Statement<'_>) -> Result<Plan> {
+        self.load_small(statement.sql);
         guarded(statement.query, || {
             let mut context = SQLContext::new();
-            for name in self.tables.keys() {
-                if let Some(frame) = self.narrowed.get(name).or_else(|| self.tables.get(name)) {
-                    context.register(name, frame.clone());
+            for name in words(statement.sql) {
+                if let Ok(frame) = self.table(name) {
+                    context.register(name, frame);
                 }
             }
             let mut found = context.execute(statement.sql)?;
@@ -176,6 +226,11 @@ impl Polars {
             Ok(Plan { frame, given, schema })
         })
     }
+}
+
+/// The words of a statement, among which are the names of its tables and columns.
+pub(super) fn words(sql: &str) -> BTreeSet<&str> {
+    sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect()
 }
 
 /// A statement ready to run.
@@ -207,31 +262,9 @@ fn normal(name: &PlSmallStr, kind: &DataType, lists: &BTreeSet<String>) -> Expr 
     }
 }
 
-/// The stack that Polars gets. It walks plans recursively, and a chain of thirty CTEs is deep: an unoptimised build needs
-/// more than the 8 MiB of a main thread for some views. It is reserved, not used.
-const STACK: usize = 256 << 20;
-
-/// Runs `work` on a thread of its own, because of the stack, and because a panic inside Polars then becomes an error of the
-/// query: it must not end a whole report for one rule.
-pub(super) fn guarded<T: Send>(query: &str, work: impl FnOnce() -> PolarsResult<T> + Send) -> Result<T> {
-    let failed = |message: String| Error::Query { query: query.to_owned(), line: 0, message };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("sql".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
-        let thread = thread.map_err(|error| failed(format!("no thread for the SQL engine: {error}")))?;
-        match thread.join() {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failed(format!("the SQL engine: {error}"))),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-                Err(failed(format!("the SQL engine stopped: {}", text.unwrap_or("no reason given"))))
-            }
-        }
-    })
-}
-
-/// A condition as Polars takes it.
-fn expression(condition: &Condition) -> Expr {
-    match condition {
+/// The rows of a table that fulfil a condition.
+fn those(whole: LazyFrame, condition: &Condition) -> LazyFrame {
+    let is_inside = match condition {
         Condition::Epochs { column, from, to } => {
             col(column.as_str()).gt_eq(lit(*from)).and(col(column.as_str()).lt(lit(*to)))
         }
@@ -246,8 +279,13 @@ fn expression(condition: &Condition) -> Expr {
             };
             if *has_nulls { inside.or(column.is_null()) } else { inside }
         }
+        Condition::Rows { from, count } => {
+            let from = i64::try_from(*from).unwrap_or(i64::MAX);
+            return whole.slice(from, IdxSize::try_from(*count).unwrap_or(IdxSize::MAX));
+        }
         Condition::Never => lit(false),
-    }
+    };
+    whole.filter(is_inside)
 }
 
 impl SqlEngine for Polars {
@@ -257,14 +295,14 @@ impl SqlEngine for Polars {
             files => scan(table, files)?,
         };
         self.narrowed.remove(table);
-        self.tables.insert(table.to_owned(), frame);
+        self.tables.insert(table.to_owned(), Registered { files: files.to_vec(), ..Registered::new(frame) });
         Ok(())
     }
 
     fn register_rows(&mut self, table: &str, rows: &Table) -> Result<()> {
         let frame = guarded(table, || frame_of(rows))?;
         self.narrowed.remove(table);
-        self.tables.insert(table.to_owned(), frame.lazy());
+        self.tables.insert(table.to_owned(), Registered::new(frame.lazy()));
         Ok(())
     }
 
@@ -273,7 +311,7 @@ impl SqlEngine for Polars {
             self.narrowed.remove(&part.table);
             let whole = if part.files.is_empty() { self.table(&part.table)? } else { scan(&part.table, &part.files)? };
             let rows = match &part.condition {
-                Some(condition) => whole.filter(expression(condition)),
+                Some(condition) => those(whole, condition),
                 None => whole,
             };
             self.narrowed.insert(part.table.clone(), rows);
@@ -487,83 +525,67 @@ fn append(writer: &Mutex<Writer>, batch: &DataFrame) -> PolarsResult<bool> {
     Ok(false)
 }
 
-fn schema_of(columns: &[SchemaColumn]) -> Schema {
-    let fields = columns.iter().map(|column| {
-        let kind = match column.kind {
-            Kind::Text => DataType::String,
-            Kind::Boolean => DataType::Boolean,
-            Kind::Integer => DataType::Int64,
-            Kind::Timestamp => DataType::Datetime(TimeUnit::Microseconds, None),
-            Kind::Date => DataType::Date,
-        };
-        Field::new(column.name.into(), kind)
-    });
-    fields.collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::super::table::CellType;
+    use super::*;
 
-fn result_columns(schema: &Schema) -> Vec<ResultColumn> {
-    let columns = schema.iter().map(|(name, kind)| ResultColumn {
-        name: name.to_string(),
-        cell_type: match kind {
-            DataType::Boolean => CellType::Boolean,
-            DataType::Date => CellType::Date,
-            DataType::Datetime(_, _) => CellType::Timestamp,
-            DataType::Null => CellType::Null,
-            kind if kind.is_integer() => CellType::Integer,
-            kind if kind.is_float() => CellType::Float,
-            _ => CellType::Text,
-        },
-    });
-    columns.collect()
-}
-
-fn frame_of(table: &Table) -> PolarsResult<DataFrame> {
-    let mut columns = Vec::with_capacity(table.columns.len());
-    for (i, column) in table.columns.iter().enumerate() {
-        let kind = match column.cell_type {
-            CellType::Null | CellType::Text => DataType::String,
-            CellType::Boolean => DataType::Boolean,
-            CellType::Integer => DataType::Int64,
-            CellType::Float => DataType::Float64,
-            CellType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, None),
-            CellType::Date => DataType::Date,
-        };
-        let cells = table.rows.iter().map(|row| match row.get(i) {
-            None | Some(Cell::Null) => AnyValue::Null,
-            Some(Cell::Text(text)) => AnyValue::String(text),
-            Some(Cell::Boolean(value)) => AnyValue::Boolean(*value),
-            Some(Cell::Integer(value)) => AnyValue::Int64(*value),
-            Some(Cell::Float(value)) => AnyValue::Float64(*value),
-            Some(Cell::Timestamp(micros)) => AnyValue::Datetime(*micros, TimeUnit::Microseconds, None),
-            Some(Cell::Date(days)) => AnyValue::Date(*days),
-        });
-        let cells: Vec<AnyValue<'_>> = cells.collect();
-        let name = PlSmallStr::from_str(&column.name);
-        columns.push(Series::from_any_values_and_dtype(name, &cells, &kind, true)?.into_column());
+    /// Writes the numbers from 0 to `count` to a Parquet file.
+    fn numbers(path: &Path, count: i64) {
+        let column = ResultColumn { name: "number".to_owned(), cell_type: CellType::Integer };
+        let rows = (0..count).map(|number| vec![Cell::Integer(number)]).collect();
+        let mut engine = Polars::new(None);
+        engine.register_rows("numbers", &Table { columns: vec![column], rows }).unwrap();
+        let sql = "SELECT number FROM numbers ORDER BY number";
+        engine.write_parquet(&Statement { query: "q", sql, lists: &BTreeSet::new() }, &[], path).unwrap();
     }
-    DataFrame::new(table.rows.len(), columns)
-}
 
-fn rows_of(query: &str, batch: &DataFrame) -> Result<Vec<Vec<Cell<'static>>>> {
-    let mut rows: Vec<Vec<Cell<'static>>> = (0..batch.height()).map(|_| Vec::with_capacity(batch.width())).collect();
-    for column in batch.columns() {
-        let series = column.as_materialized_series().rechunk();
-        for (value, row) in series.iter().zip(&mut rows) {
-            row.push(match value {
-                AnyValue::Null => Cell::Null,
-                AnyValue::Boolean(value) => Cell::Boolean(value),
-                AnyValue::String(text) => Cell::Text(text.to_owned().into()),
-                AnyValue::StringOwned(text) => Cell::Text(text.to_string().into()),
-                AnyValue::Int64(value) => Cell::Integer(value),
-                AnyValue::Float64(value) => Cell::Float(value),
-                AnyValue::Date(days) => Cell::Date(days),
-                AnyValue::Datetime(micros, TimeUnit::Microseconds, _) => Cell::Timestamp(micros),
-                other => {
-                    let message = format!("column `{}` has a value of type {}", column.name(), other.dtype());
-                    return Err(Error::Query { query: query.to_owned(), line: 0, message });
-                }
-            });
+    fn read(engine: &mut Polars) -> Vec<Cell<'static>> {
+        let sql = "SELECT number FROM t ORDER BY number";
+        let rows = engine.execute(&Statement { query: "q", sql, lists: &BTreeSet::new() }).unwrap().rows;
+        rows.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn a_small_table_is_read_once_until_it_is_registered_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first.parquet"), folder.path().join("second.parquet"));
+        numbers(&first, 3);
+        numbers(&second, 2);
+        let mut engine = Polars::new(None);
+        engine.register_files("t", std::slice::from_ref(&first), &[]).unwrap();
+        assert_eq!(read(&mut engine).len(), 3);
+        std::fs::remove_file(&first).unwrap();
+        assert_eq!(read(&mut engine).len(), 3);
+        engine.register_files("t", std::slice::from_ref(&second), &[]).unwrap();
+        assert_eq!(read(&mut engine).len(), 2);
+        engine.forget("t");
+        assert_eq!(engine.tables.values().map(|table| table.loaded).sum::<u64>(), 0);
+    }
+
+    #[test]
+    fn rows_are_counted_in_the_order_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers.parquet");
+        let count = 2 * BATCH as i64 + 10;
+        numbers(&path, count);
+        for in_memory in [false, true] {
+            let mut engine = Polars::new(None);
+            engine.register_files("t", std::slice::from_ref(&path), &[]).unwrap();
+            if in_memory {
+                assert_eq!(read(&mut engine).len() as i64, count);
+            }
+            let mut all = Vec::new();
+            for from in (0..count as u64).step_by(10_000) {
+                let condition = Some(Condition::Rows { from, count: 10_000 });
+                engine.narrow(&vec![Part { table: "t".to_owned(), files: Vec::new(), condition }]).unwrap();
+                let rows = read(&mut engine);
+                engine.widen();
+                assert_eq!(rows.first(), Some(&Cell::Integer(from as i64)), "from the file: {}", !in_memory);
+                all.extend(rows);
+            }
+            assert!(all.iter().zip(0..).all(|(cell, number)| *cell == Cell::Integer(number)));
+            assert_eq!(all.len() as i64, count);
         }
     }
-    Ok(rows)
 }

@@ -77,6 +77,9 @@ pub enum Partition {
     /// Between resources that contexts name: no row of the result may depend on rows of two, in any table with the column
     /// `context_resource`.
     Resource,
+    /// Between principals, and between the resources of one principal that has more rows than a piece may have: no row of the
+    /// result may depend on rows of two principals or of two resources, in any table with both columns.
+    PrincipalResource,
 }
 
 /// The meaning of one column of a view.
@@ -245,10 +248,16 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
                     "principal" => Some(Partition::Principal),
                     "key" => Some(Partition::Key),
                     "resource" => Some(Partition::Resource),
+                    "principal, resource" => Some(Partition::PrincipalResource),
                     _ => None,
                 };
                 if header.partition.is_none() {
-                    complain(*line, format!("partition `{value}` is none of hour, day, principal, key, resource"));
+                    complain(
+                        *line,
+                        format!(
+                            "partition `{value}` is none of: hour; day; principal; key; resource; principal, resource"
+                        ),
+                    );
                 }
             }
             _ => match value.split_once(':') {

@@ -2,13 +2,13 @@
 //!
 //! In: a query whose header says how it may be cut, and the numbers of rows of the tables it reads. Out: the pieces it runs
 //! on, one after the other: stretches of time, or ranges of principals, keys or resources, each with about as many rows as fit into
-//! the memory of one piece. Every table that has the column is cut the same way. A piece can be larger when one hour, or
-//! one principal, has more rows than that. Results do not depend on where the cuts fall, which tests hold.
+//! the memory of one piece. Every table that has the column is cut the same way. A piece can be larger when one hour, one
+//! principal, or one resource of a principal, has more rows than that. Results do not depend on where the cuts fall, which tests hold.
 
-use super::engine::{Condition, Part, Piece, ScratchFolder, SqlEngine};
+use super::engine::{Condition, Part, Piece, ScratchFolder, SqlEngine, words};
 use super::header::Partition;
 use super::run::{Prepared, Session, integer};
-use super::shuffle::{Deal, Split};
+use super::shuffle::{Deal, Split, Start};
 use crate::error::Result;
 use crate::output::Cell;
 use crate::time::DAY;
@@ -23,6 +23,12 @@ const OTHER_ROWS: u64 = 2;
 /// read anew for each piece.
 const MANY_PIECES: usize = 4;
 
+/// How many pieces' rows of another table than `events` are read at once when it is dealt out.
+const STRETCH: u64 = 4;
+
+/// Rows of one value that are looked at for each piece, to see where it can be cut further.
+const SAMPLES: u64 = 64;
+
 /// The columns that tell a row's time, the finest first.
 const TIME_COLUMNS: [&str; 4] = ["event_epoch", "slot_epoch", "hour_epoch", "day_epoch"];
 
@@ -34,10 +40,12 @@ pub(super) struct Cut {
     _dealt: Option<ScratchFolder>,
 }
 
-/// A table that is cut, and the column it is cut by.
+/// A table that is cut, and the columns it is cut by.
 struct Table {
     name: String,
     column: &'static str,
+    /// The column that rows with one value of `column` are cut by when they are too many.
+    within: Option<&'static str>,
     rows: u64,
 }
 
@@ -66,26 +74,30 @@ impl Session {
         match partition {
             Partition::Hour => self.cut_by_time(&tables, largest, HOUR, limit),
             Partition::Day => self.cut_by_time(&tables, largest, DAY, limit),
-            Partition::Principal | Partition::Key => self.cut_by_text(query, &tables, largest, limit),
+            Partition::Principal | Partition::Key | Partition::PrincipalResource => {
+                self.cut_by_text(query, &tables, largest, limit)
+            }
             Partition::Resource => self.cut_by_hash(query, &tables, largest.rows.div_ceil(limit)),
         }
     }
 
     /// The tables that the query names and that have the column, with their rows.
     fn tables_to_cut(&mut self, query: &Prepared, partition: Partition) -> Result<Vec<Table>> {
+        let within = (partition == Partition::PrincipalResource).then_some("context_resource");
         let wanted: &[&'static str] = match partition {
             Partition::Hour => &TIME_COLUMNS[..3],
             Partition::Day => &TIME_COLUMNS,
-            Partition::Principal => &["principal"],
+            Partition::Principal | Partition::PrincipalResource => &["principal"],
             Partition::Key => &["key_arn"],
             Partition::Resource => &["context_resource"],
         };
         let mut tables = Vec::new();
         for name in &query.guarded.tables {
             let columns = self.engine.columns(name)?;
-            let found = wanted.iter().find(|wanted| columns.iter().any(|column| column.name == **wanted));
+            let has = |wanted: &str| columns.iter().any(|column| column.name == wanted);
+            let found = wanted.iter().find(|wanted| has(wanted) && within.is_none_or(has));
             if let Some(column) = found {
-                tables.push(Table { name: name.clone(), column, rows: self.row_count(name)? });
+                tables.push(Table { name: name.clone(), column, within, rows: self.row_count(name)? });
             }
         }
         Ok(tables)
@@ -146,6 +158,12 @@ impl Session {
 
     fn cut_by_text(&mut self, query: &Prepared, tables: &[Table], largest: &Table, limit: u64) -> Result<Cut> {
         let counts = self.text_counts(&largest.name, largest.column)?;
+        if let Some(within) = largest.within
+            && counts.iter().any(|(_, count)| *count > limit)
+        {
+            let starts = self.starts(query, largest, within, counts, limit)?;
+            return self.deal_all(query, tables, &Split::Ranges { starts });
+        }
         // NULL comes last, as in the order of the views that are cut this way.
         let conditions = cut_texts(largest.column, counts, limit, false);
         let mut pieces: Vec<Piece> = conditions
@@ -159,8 +177,8 @@ impl Session {
         }
         let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
         let starts = conditions.into_iter().filter_map(|condition| match condition {
-            Condition::Texts { from, .. } => from,
-            Condition::Epochs { .. } | Condition::Never => None,
+            Condition::Texts { from, .. } => from.map(|from| vec![Some(from)]),
+            Condition::Epochs { .. } | Condition::Rows { .. } | Condition::Never => None,
         });
         let split = Split::Ranges { starts: starts.collect() };
         for table in large {
@@ -169,14 +187,55 @@ impl Session {
         Ok(Cut { pieces, _dealt: Some(folder) })
     }
 
+    /// Where pieces begin when some values have more rows than a piece may have: these are cut further, by what a sample of
+    /// their rows has in the column `within`.
+    fn starts(
+        &mut self,
+        query: &Prepared,
+        table: &Table,
+        within: &str,
+        mut counts: Vec<(Option<String>, u64)>,
+        limit: u64,
+    ) -> Result<Vec<Start>> {
+        let stride = (limit / SAMPLES).max(1);
+        let large = counts.iter().filter(|(_, count)| *count > limit);
+        let strides = large.map(|(value, _)| (value.clone(), stride)).collect();
+        let stretches = self.stretches_of(table)?;
+        let mut samples = self.engine.sample(&query.id, &table.name, [table.column, within], &strides, &stretches)?;
+        // NULL is counted first and dealt out last.
+        let nulls = counts.iter().take_while(|(value, _)| value.is_none()).count();
+        counts.rotate_left(nulls);
+        let mut keys: Vec<(Start, u64)> = Vec::new();
+        for (value, count) in counts {
+            match samples.remove(&value) {
+                Some(mut sampled) => {
+                    sampled.sort_by(|a, b| (a.is_none(), a).cmp(&(b.is_none(), b)));
+                    // Rows with what comes before all that was sampled belong to the first piece of the value.
+                    keys.push((vec![value.clone()], 0));
+                    for run in sampled.chunk_by(|a, b| a == b) {
+                        let key = vec![value.clone(), run.first().cloned().flatten()];
+                        keys.push((key, run.len() as u64 * stride));
+                    }
+                }
+                None => keys.push((vec![value], count)),
+            }
+        }
+        Ok(cut_keys(keys, limit))
+    }
+
     /// Pieces between values that are too many to be counted one by one, in no order.
     fn cut_by_hash(&mut self, query: &Prepared, tables: &[Table], pieces: u64) -> Result<Cut> {
         let files = usize::try_from(pieces).unwrap_or(usize::MAX);
+        self.deal_all(query, tables, &Split::Hash { files })
+    }
+
+    /// Deals all tables out, one piece for each file.
+    fn deal_all(&mut self, query: &Prepared, tables: &[Table], split: &Split) -> Result<Cut> {
         let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
         let piece: Piece = tables.iter().map(|table| table.part(Condition::Never)).collect();
-        let mut pieces = vec![piece; files];
+        let mut pieces = vec![piece; split.files()];
         for table in tables {
-            self.deal_out(query, table, &Split::Hash { files }, folder.path(), &mut pieces)?;
+            self.deal_out(query, table, split, folder.path(), &mut pieces)?;
         }
         Ok(Cut { pieces, _dealt: Some(folder) })
     }
@@ -191,14 +250,15 @@ impl Session {
         pieces: &mut [Piece],
     ) -> Result<()> {
         let columns = self.engine.columns(&table.name)?.into_iter().map(|column| column.name);
+        let by: Vec<String> = [table.column].into_iter().chain(table.within).map(str::to_owned).collect();
         let deal = Deal {
             query: query.id.clone(),
             table: table.name.clone(),
-            columns: named_columns(columns, &query.guarded.sql, table.column),
-            by: table.column.to_owned(),
+            columns: named_columns(columns, &query.guarded.sql, &by),
+            by,
             split: split.clone(),
         };
-        let stretches = self.days_of(table)?;
+        let stretches = self.stretches_of(table)?;
         let files = self.engine.deal_out(&deal, &stretches, folder)?;
         for (piece, file) in pieces.iter_mut().zip(files) {
             for part in piece.iter_mut().filter(|part| part.table == table.name) {
@@ -211,11 +271,14 @@ impl Session {
         Ok(())
     }
 
-    /// The stretches of whole days in which a table is read that is dealt out; none when it is read at once.
-    fn days_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
+    /// The stretches in which a table is read that is dealt out: whole days of events, and so many rows of other tables at
+    /// once. What was read of a file stays mapped until the stretch ends.
+    fn stretches_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
         let piece_rows = self.settings.piece_rows.max(1);
         if table.name != "events" {
-            return Ok(Vec::new());
+            let count = table.limit(piece_rows) * STRETCH;
+            let starts = (0..table.rows.div_ceil(count)).map(|number| number * count);
+            return Ok(starts.map(|from| vec![table.part(Condition::Rows { from, count })]).collect());
         }
         let stretches = self.stretches("events", "event_epoch", DAY, piece_rows)?;
         let piece = |(from, to)| {
@@ -244,10 +307,9 @@ impl Session {
 
 /// Those of a table's columns whose names stand in a statement, and `always`. Some may be columns of other tables: they cost
 /// space and nothing else.
-fn named_columns(columns: impl Iterator<Item = String>, sql: &str, always: &str) -> Vec<String> {
-    let words: std::collections::BTreeSet<&str> =
-        sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
-    columns.filter(|name| words.contains(name.as_str()) || name == always).collect()
+fn named_columns(columns: impl Iterator<Item = String>, sql: &str, always: &[String]) -> Vec<String> {
+    let words = words(sql);
+    columns.filter(|name| words.contains(name.as_str()) || always.contains(name)).collect()
 }
 
 /// Stretches `[from, to)` of whole buckets with at most `limit` rows each, or one bucket when that has more. `counts` are
@@ -282,6 +344,21 @@ fn join_up(stretches: &mut [(i64, i64)]) {
     }
 }
 
+/// Where ranges of keys begin that have at most `limit` rows each, or one key when that has more. `keys` come in order with
+/// their rows.
+fn cut_keys(keys: Vec<(Start, u64)>, limit: u64) -> Vec<Start> {
+    let mut starts = Vec::new();
+    let mut rows = 0;
+    for (key, count) in keys {
+        if rows > 0 && rows + count > limit {
+            starts.push(key);
+            rows = 0;
+        }
+        rows += count;
+    }
+    starts
+}
+
 /// Ranges of a text column with at most `limit` rows each, or one value when that has more. `counts` are rows per value, in
 /// order. The rows with NULL belong to the first or to the last range.
 pub(super) fn cut_texts(
@@ -290,16 +367,9 @@ pub(super) fn cut_texts(
     limit: u64,
     nulls_first: bool,
 ) -> Vec<Condition> {
-    let mut starts: Vec<Option<String>> = vec![None];
-    let mut rows = 0;
-    for (value, count) in counts {
-        let Some(value) = value else { continue };
-        if rows > 0 && rows + count > limit {
-            starts.push(Some(value));
-            rows = 0;
-        }
-        rows += count;
-    }
+    let keys = counts.into_iter().filter(|(value, _)| value.is_some()).map(|(value, count)| (vec![value], count));
+    let cuts = cut_keys(keys.collect(), limit);
+    let starts: Vec<Option<String>> = [None].into_iter().chain(cuts.into_iter().flatten()).collect();
     let last = starts.len() - 1;
     let ends = starts.iter().skip(1).cloned().chain([None]);
     let ranges = starts.iter().cloned().zip(ends).enumerate();
@@ -341,7 +411,7 @@ mod tests {
                 Condition::Texts { from, to, has_nulls, .. } => {
                     (from.unwrap_or_default(), to.unwrap_or_default(), has_nulls)
                 }
-                Condition::Epochs { .. } | Condition::Never => unreachable!(),
+                other => unreachable!("{other:?}"),
             })
             .collect();
         let range = |from: &str, to: &str, has_nulls| (from.to_owned(), to.to_owned(), has_nulls);
@@ -352,6 +422,9 @@ mod tests {
     fn only_columns_that_are_named_are_dealt_out() {
         let sql = "SELECT e.event_id, e.region FROM events AS e WHERE e.key_arn IS NOT NULL";
         let columns = EVENT_COLUMNS.iter().map(|column| column.name.to_owned());
-        assert_eq!(named_columns(columns, sql, "principal"), ["event_id", "region", "key_arn", "principal"]);
+        assert_eq!(
+            named_columns(columns, sql, &["principal".to_owned()]),
+            ["event_id", "region", "key_arn", "principal"]
+        );
     }
 }

@@ -350,6 +350,9 @@ impl Session {
             Some(Partition::Hour | Partition::Day) => is_by_time,
             Some(Partition::Principal) => is_by_text(first, "principal"),
             Some(Partition::Key) => is_by_text(first, "key_arn"),
+            Some(Partition::PrincipalResource) => {
+                is_by_text(first, "principal") && is_by_text(view.guarded.order_by.get(1), "context_resource")
+            }
             // Resources are dealt out in no order.
             Some(Partition::Resource) | None => false,
         };
@@ -468,9 +471,9 @@ impl Session {
     }
 }
 
-/// True when rows come in ascending order of a text column, NULL last: the order of pieces that are cut by it.
-fn is_by_text(first: Option<&OrderKey>, column: &str) -> bool {
-    first.is_some_and(|key| key.column == column && !key.is_descending && !key.is_nulls_first)
+/// True when a key of an order is a text column, ascending, NULL last: the order of pieces that are cut by it.
+fn is_by_text(key: Option<&OrderKey>, column: &str) -> bool {
+    key.is_some_and(|key| key.column == column && !key.is_descending && !key.is_nulls_first)
 }
 
 fn statement(query: &Prepared) -> Statement<'_> {

@@ -1,13 +1,16 @@
 //! Dealing the rows of a large table out to files, so that each piece of a query reads its own rows and no others.
 //!
-//! In: a table, the columns that a query needs, and how values of one text column belong to pieces. Out: one Parquet file per
-//! piece. Without it a query that is cut between principals or keys would read all events once for each piece, which for a
+//! In: a table, the columns that a query needs, and how values of one or two text columns belong to pieces. Out: one Parquet
+//! file per piece. Without it a query that is cut between principals or keys would read all events once for each piece, which for a
 //! hundred pieces is a hundred times. The table is read in stretches of time, and dealt out in two rounds when there are many
 //! files, so memory grows neither with the rows nor with the files.
 
-use super::engine::{Piece, Polars, SqlEngine, Writer, guarded};
+use super::engine::{Piece, Polars, SqlEngine, Writer};
+use super::stack::guarded;
 use crate::error::{Error, Result};
 use polars::prelude::*;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -32,19 +35,36 @@ pub(super) struct Deal {
     pub(super) table: String,
     /// The columns that are kept.
     pub(super) columns: Vec<String>,
-    /// The text column that decides.
-    pub(super) by: String,
+    /// The text columns that decide.
+    pub(super) by: Vec<String>,
     /// What its values decide.
     pub(super) split: Split,
+}
+
+/// Where a range begins: a value of each deciding column, or of the first ones.
+pub(super) type Start = Vec<Option<String>>;
+
+/// A value of each deciding column.
+pub(super) type Values<'v> = &'v [Option<&'v str>];
+
+/// The order of values, NULL last. A start with fewer values than there are comes before all that continue it.
+fn in_order(start: &Start, values: Values<'_>) -> Ordering {
+    for (start, value) in start.iter().zip(values) {
+        let order = (start.is_none(), start.as_deref()).cmp(&(value.is_none(), *value));
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    start.len().cmp(&values.len())
 }
 
 /// Which file a value belongs to.
 #[derive(Clone)]
 pub(super) enum Split {
-    /// Ranges of values in their order. NULL belongs to the last.
+    /// Ranges of values in their order, NULL last.
     Ranges {
         /// Where each file but the first begins, in order.
-        starts: Vec<String>,
+        starts: Vec<Start>,
     },
     /// Values in no order: as many files as that, each with about as many values.
     Hash {
@@ -54,20 +74,20 @@ pub(super) enum Split {
 }
 
 impl Split {
-    fn files(&self) -> usize {
+    /// How many files there are.
+    pub(super) fn files(&self) -> usize {
         match self {
             Split::Ranges { starts } => starts.len() + 1,
             Split::Hash { files } => *files,
         }
     }
 
-    fn file_of(&self, value: Option<&str>) -> usize {
-        match (self, value) {
-            (Split::Ranges { starts }, Some(value)) => starts.partition_point(|start| start.as_str() <= value),
-            (Split::Ranges { starts }, None) => starts.len(),
-            (Split::Hash { files }, value) => {
+    fn file_of(&self, values: Values<'_>) -> usize {
+        match self {
+            Split::Ranges { starts } => starts.partition_point(|start| in_order(start, values) != Ordering::Greater),
+            Split::Hash { files } => {
                 let mut hasher = DefaultHasher::new();
-                value.hash(&mut hasher);
+                values.hash(&mut hasher);
                 usize::try_from(hasher.finish() % (*files).max(1) as u64).unwrap_or(0)
             }
         }
@@ -79,6 +99,26 @@ impl Split {
 struct Round {
     first: usize,
     width: usize,
+}
+
+/// Takes every so many values.
+struct Strider {
+    stride: u64,
+    met: u64,
+    taken: Vec<Option<String>>,
+}
+
+impl Strider {
+    fn new(stride: u64) -> Strider {
+        Strider { stride: stride.max(1), met: 0, taken: Vec::new() }
+    }
+
+    fn meet(&mut self, value: Option<&str>) {
+        if self.met.is_multiple_of(self.stride) {
+            self.taken.push(value.map(str::to_owned));
+        }
+        self.met += 1;
+    }
 }
 
 /// One file and the rows that wait for it.
@@ -140,15 +180,36 @@ fn detached(rows: DataFrame) -> PolarsResult<DataFrame> {
 /// The rows of a batch for each of `piles` piles.
 ///
 /// # Errors
-/// When the deciding column is no text, or a row belongs to none: it must not be lost.
+/// When a deciding column is no text, or a row belongs to none: it must not be lost.
 fn rows_by_pile(deal: &Deal, batch: &DataFrame, round: Round, piles: usize) -> PolarsResult<Vec<Vec<IdxSize>>> {
     let mut rows: Vec<Vec<IdxSize>> = vec![Vec::new(); piles];
-    let column = batch.column(&deal.by)?.as_materialized_series().rechunk();
-    for (row, value) in (0..).zip(column.str()?.iter()) {
-        let pile = deal.split.file_of(value).checked_sub(round.first).and_then(|file| rows.get_mut(file / round.width));
+    let mut row = 0;
+    for_each_values(batch, &deal.by, |values| {
+        let pile =
+            deal.split.file_of(values).checked_sub(round.first).and_then(|file| rows.get_mut(file / round.width));
         pile.ok_or_else(|| polars_err!(ComputeError: "a row belongs to no file"))?.push(row);
-    }
+        row += 1;
+        Ok(())
+    })?;
     Ok(rows)
+}
+
+/// Calls `each` with the values of some text columns, row by row.
+fn for_each_values(
+    batch: &DataFrame,
+    columns: &[String],
+    mut each: impl FnMut(Values<'_>) -> PolarsResult<()>,
+) -> PolarsResult<()> {
+    let whole = columns.iter().map(|name| Ok(batch.column(name)?.as_materialized_series().rechunk()));
+    let whole: Vec<Series> = whole.collect::<PolarsResult<_>>()?;
+    let mut texts = whole.iter().map(|column| Ok(column.str()?.iter())).collect::<PolarsResult<Vec<_>>>()?;
+    let mut values = Vec::with_capacity(texts.len());
+    for _ in 0..batch.height() {
+        values.clear();
+        values.extend(texts.iter_mut().map(|text| text.next().flatten()));
+        each(&values)?;
+    }
+    Ok(())
 }
 
 impl Polars {
@@ -199,6 +260,52 @@ impl Polars {
             guarded(&deal.query, || pile.finish())?;
         }
         Ok(())
+    }
+
+    /// Every so many rows' value of a table's column `within`, for those values of its column `column` that `strides` names.
+    /// The table is read in `stretches`. What comes out is the same each time.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(super) fn sample(
+        &mut self,
+        query: &str,
+        table: &str,
+        [column, within]: [&str; 2],
+        strides: &BTreeMap<Option<String>, u64>,
+        stretches: &[Piece],
+    ) -> Result<BTreeMap<Option<String>, Vec<Option<String>>>> {
+        let columns = [column, within].map(str::to_owned);
+        let wanted: BTreeMap<Option<String>, Strider> =
+            strides.iter().map(|(value, stride)| (value.clone(), Strider::new(*stride))).collect();
+        let found = Arc::new(Mutex::new(wanted));
+        for stretch in stretches {
+            self.narrow(stretch)?;
+            let (told, columns) = (found.clone(), columns.clone());
+            let sampled = self.table(table).and_then(|frame| {
+                let frame = frame.select(columns.each_ref().map(|name| col(name.as_str())));
+                guarded(query, move || {
+                    let sink = PlanCallback::new(move |batch: DataFrame| {
+                        let mut found = told.lock().unwrap_or_else(PoisonError::into_inner);
+                        for_each_values(&batch, &columns, |values| {
+                            if let [value, within] = values
+                                && let Some(strider) = found.get_mut(&value.map(str::to_owned))
+                            {
+                                strider.meet(*within);
+                            }
+                            Ok(())
+                        })?;
+                        Ok(false)
+                    });
+                    let batches = frame.sink_batches(sink, true, NonZeroUsize::new(BATCH))?;
+                    batches.collect_with_engine(Engine::Streaming)
+                })
+            });
+            self.widen();
+            sampled?;
+        }
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *found).into_iter().map(|(value, strider)| (value, strider.taken)).collect())
     }
 
     fn deal_stretch(&self, deal: &Deal, piles: &Arc<Mutex<Vec<Pile>>>, round: Round) -> Result<()> {
@@ -261,7 +368,7 @@ mod tests {
             query: "test".to_owned(),
             table: "calls".to_owned(),
             columns: ["principal", "value"].map(str::to_owned).into(),
-            by: "principal".to_owned(),
+            by: vec!["principal".to_owned()],
             split,
         };
         let paths = engine.deal_out(&deal, &[], folder.path()).unwrap();
@@ -286,7 +393,7 @@ mod tests {
     #[test]
     fn every_row_comes_to_its_file_in_one_round_and_in_two() {
         for names in [3, FAN_OUT, FAN_OUT + 1, 3 * FAN_OUT + 5] {
-            let starts = (1..names).map(name).collect();
+            let starts = (1..names).map(|number| vec![Some(name(number))]).collect();
             let files = dealt(names, 3, Split::Ranges { starts });
             assert_eq!(files.len(), names);
             for (number, rows) in files.iter().enumerate() {

@@ -21,9 +21,8 @@ mod zstd;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 
-use crate::discover::Source;
+use crate::discover::{Nearby, Source};
 use crate::error::{Problem, ProblemKind};
 
 pub use fingerprint::{Content, Form};
@@ -147,7 +146,7 @@ pub struct Reader {
     hashing: Hashing,
     inflater: libdeflater::Decompressor,
     inflate: Option<flate2::Decompress>,
-    path: PathBuf,
+    nearby: Nearby,
     file: Vec<u8>,
     member: Vec<u8>,
     text: Vec<u8>,
@@ -161,7 +160,7 @@ impl Reader {
             hashing: Hashing::Stored,
             inflater: libdeflater::Decompressor::new(),
             inflate: None,
-            path: PathBuf::new(),
+            nearby: Nearby::default(),
             file: Vec::new(),
             member: Vec::new(),
             text: Vec::new(),
@@ -184,7 +183,6 @@ impl Reader {
             let mut stdin = std::io::stdin().lock();
             return Ok(self.read_stream(&mut stdin, None, 0, visitor));
         }
-        source.write_path(&mut self.path);
         let unreadable = |message: String| Problem {
             kind: ProblemKind::Unreadable,
             member: None,
@@ -192,7 +190,7 @@ impl Reader {
             length: source.size,
             message,
         };
-        let file = File::open(&self.path).map_err(|error| unreadable(error.to_string()))?;
+        let file = self.nearby.open(source).map_err(|error| unreadable(error.to_string()))?;
         Ok(self.read_stream(&mut &file, Some(&file), source.size, visitor))
     }
 

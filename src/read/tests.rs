@@ -189,7 +189,7 @@ fn an_empty_file_is_an_empty_text() {
 #[test]
 fn a_file_that_is_not_there_is_unreadable() {
     let mut recorder = Recorder::default();
-    let source = Source::file(&PathBuf::from("/no/such/file"), 0);
+    let source = Source::file(std::path::Path::new("/no/such/file"), 0);
     let problem = Reader::new(Limits::default()).read(&source, &mut recorder).unwrap_err();
     assert_eq!(problem.kind, ProblemKind::Unreadable);
     assert_eq!(recorder, Recorder::default());

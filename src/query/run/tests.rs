@@ -150,6 +150,39 @@ fn sums_over_resources_are_the_same_wherever_they_are_cut() {
 }
 
 #[test]
+fn one_large_principal_is_cut_between_its_resources() {
+    let case = case(900);
+    let rows = "SELECT e.principal, e.context_resource, e.key_arn, COUNT(*) AS n FROM events AS e \
+                GROUP BY e.principal, e.context_resource, e.key_arn ORDER BY";
+    for order in
+        ["principal, context_resource, key_arn", "principal, key_arn, context_resource", "n, principal DESC, 2, 3"]
+    {
+        let order = order.replace("2, 3", "context_resource, key_arn");
+        let library = view("sums", "-- partition: principal, resource", &format!("{rows} {order}"));
+        let (_, whole) = build(case.path(), &library, 1_000_000);
+        assert!(whole.rows.len() > 300, "{}", whole.rows.len());
+        for piece_rows in [1, 7, 50, 333] {
+            assert!(whole.rows == build(case.path(), &library, piece_rows).1.rows, "{piece_rows}, order {order}");
+        }
+    }
+    let header = Header { partition: Some(Partition::PrincipalResource), ..Header::default() };
+    let mut session = Session::open(case.path(), settings(40)).unwrap();
+    let prepared = session.prepare("q", &format!("{rows} principal"), &header).unwrap();
+    let cut = session.cut(&prepared).unwrap();
+    let rows_of = |part: &Part| {
+        let mut engine = Polars::new(None);
+        engine.register_files("dealt", &part.files, EVENT_COLUMNS).unwrap();
+        let sql = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM dealt";
+        let counted = engine.execute(&Statement { query: "test", sql, lists: &BTreeSet::new() }).unwrap();
+        integer(counted.rows[0].first()).unwrap()
+    };
+    let sizes: Vec<u64> = cut.pieces.iter().flatten().map(rows_of).collect();
+    assert_eq!(sizes.iter().sum::<u64>(), 900, "{sizes:?}");
+    // Nobody's 129 rows and the 100 and more of each principal lie in pieces of about 40, unless one resource has more.
+    assert!(sizes.len() > 900 / 60 && *sizes.iter().max().unwrap() <= 60, "{sizes:?}");
+}
+
+#[test]
 fn findings_are_the_same_wherever_they_are_cut() {
     let case = case(600);
     let select = "SELECT MIN(e.event_time) AS first_time, MAX(e.event_time) AS last_time, MIN(e.account_id) AS account_id, \
