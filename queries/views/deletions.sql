@@ -4,6 +4,7 @@
 --   is taken to be earlier than a schedule. Use is known by the hour, so at the edges counts include the whole hour.
 -- reads: admin_events, use_hours, exposure, failed_calls, keys
 -- params: recent_days = 30
+-- partition: key
 -- column: deletion_id: The event that scheduled it; the DeleteKey event where the schedule is not in the evidence.
 -- column: key_arn: The key.
 -- column: key_account_id: The key's owner.

@@ -3,7 +3,7 @@
 --   service in between, from successful cryptographic use. ReEncrypt counts for its source key, and as `ReEncryptTo` for
 --   its destination key.
 -- reads: use_hours
--- partition: principal
+-- partition: principal, key
 -- column: principal: Canonical principal.
 -- column: key_arn: The key.
 -- column: operation: The event name, or `ReEncryptTo`.

@@ -3,7 +3,7 @@
 --   how often, and how. ReEncrypt counts for both of its keys, with the source's context, and once when they are the same.
 --   GetPublicKey is a use as well.
 -- reads: use_hours
--- partition: principal
+-- partition: principal, key
 -- column: principal: Canonical principal.
 -- column: key_arn: The key.
 -- column: principal_account_id: The principal's account.

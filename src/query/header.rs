@@ -80,6 +80,8 @@ pub enum Partition {
     /// Between principals, and between the resources of one principal that has more rows than a piece may have: no row of the
     /// result may depend on rows of two principals or of two resources, in any table with both columns.
     PrincipalResource,
+    /// The same with keys in place of resources.
+    PrincipalKey,
 }
 
 /// The meaning of one column of a view.
@@ -249,13 +251,15 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
                     "key" => Some(Partition::Key),
                     "resource" => Some(Partition::Resource),
                     "principal, resource" => Some(Partition::PrincipalResource),
+                    "principal, key" => Some(Partition::PrincipalKey),
                     _ => None,
                 };
                 if header.partition.is_none() {
                     complain(
                         *line,
                         format!(
-                            "partition `{value}` is none of: hour; day; principal; key; resource; principal, resource"
+                            "partition `{value}` is none of: hour; day; principal; key; resource; principal, resource; \
+                             principal, key"
                         ),
                     );
                 }

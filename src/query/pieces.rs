@@ -12,7 +12,8 @@ use super::shuffle::{Deal, Split, Start};
 use crate::error::Result;
 use crate::output::Cell;
 use crate::time::DAY;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 const HOUR: i64 = 3_600;
 
@@ -24,7 +25,7 @@ const OTHER_ROWS: u64 = 2;
 const MANY_PIECES: usize = 4;
 
 /// How many pieces' rows of another table than `events` are read at once when it is dealt out.
-const STRETCH: u64 = 4;
+const STRETCH: u64 = 2;
 
 /// Rows of one value that are looked at for each piece, to see where it can be cut further.
 const SAMPLES: u64 = 64;
@@ -74,7 +75,7 @@ impl Session {
         match partition {
             Partition::Hour => self.cut_by_time(&tables, largest, HOUR, limit),
             Partition::Day => self.cut_by_time(&tables, largest, DAY, limit),
-            Partition::Principal | Partition::Key | Partition::PrincipalResource => {
+            Partition::Principal | Partition::Key | Partition::PrincipalResource | Partition::PrincipalKey => {
                 self.cut_by_text(query, &tables, largest, limit)
             }
             Partition::Resource => self.cut_by_hash(query, &tables, largest.rows.div_ceil(limit)),
@@ -83,11 +84,15 @@ impl Session {
 
     /// The tables that the query names and that have the column, with their rows.
     fn tables_to_cut(&mut self, query: &Prepared, partition: Partition) -> Result<Vec<Table>> {
-        let within = (partition == Partition::PrincipalResource).then_some("context_resource");
+        let within = match partition {
+            Partition::PrincipalResource => Some("context_resource"),
+            Partition::PrincipalKey => Some("key_arn"),
+            _ => None,
+        };
         let wanted: &[&'static str] = match partition {
             Partition::Hour => &TIME_COLUMNS[..3],
             Partition::Day => &TIME_COLUMNS,
-            Partition::Principal | Partition::PrincipalResource => &["principal"],
+            Partition::Principal | Partition::PrincipalResource | Partition::PrincipalKey => &["principal"],
             Partition::Key => &["key_arn"],
             Partition::Resource => &["context_resource"],
         };
@@ -134,23 +139,25 @@ impl Session {
 
     /// Stretches of whole buckets of `width` seconds with about `limit` rows of a table each.
     fn stretches(&mut self, table: &str, column: &str, width: i64, limit: u64) -> Result<Vec<(i64, i64)>> {
+        Ok(cut_epochs(&self.bucket_counts(table, column, width)?, width, limit))
+    }
+
+    /// Rows of a table per bucket of `width` seconds, in order.
+    fn bucket_counts(&mut self, table: &str, column: &str, width: i64) -> Result<Vec<(i64, u64)>> {
         let sql = format!(
             "SELECT {column} - ({column} % {width}) AS bucket, CAST(COUNT(*) AS BIGINT) AS n FROM {table} \
              GROUP BY {column} - ({column} % {width}) ORDER BY bucket"
         );
         let rows = self.own(&sql)?.rows;
-        let counts: Vec<(i64, u64)> = rows
-            .iter()
-            .filter_map(|row| match (row.first(), integer(row.get(1))) {
-                (Some(Cell::Integer(bucket)), Some(count)) => Some((*bucket, count)),
-                _ => None,
-            })
-            .collect();
-        Ok(cut_epochs(&counts, width, limit))
+        let counts = rows.iter().filter_map(|row| match (row.first(), integer(row.get(1))) {
+            (Some(Cell::Integer(bucket)), Some(count)) => Some((*bucket, count)),
+            _ => None,
+        });
+        Ok(counts.collect())
     }
 
     /// The files of the events table that can hold events of a stretch of time.
-    fn event_files(&self, from: i64, to: i64) -> Vec<std::path::PathBuf> {
+    fn event_files(&self, from: i64, to: i64) -> Vec<PathBuf> {
         let days = from.div_euclid(DAY)..=(to - 1).div_euclid(DAY);
         let near = self.events.iter().filter(|file| file.day.is_none_or(|day| days.contains(&day)));
         near.map(|file| file.path.clone()).collect()
@@ -271,8 +278,8 @@ impl Session {
         Ok(())
     }
 
-    /// The stretches in which a table is read that is dealt out: whole days of events, and so many rows of other tables at
-    /// once. What was read of a file stays mapped until the stretch ends.
+    /// The stretches in which a table is read that is dealt out: so many rows at once. What was read of a file stays mapped
+    /// until the stretch ends.
     fn stretches_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
         let piece_rows = self.settings.piece_rows.max(1);
         if table.name != "events" {
@@ -280,12 +287,34 @@ impl Session {
             let starts = (0..table.rows.div_ceil(count)).map(|number| number * count);
             return Ok(starts.map(|from| vec![table.part(Condition::Rows { from, count })]).collect());
         }
-        let stretches = self.stretches("events", "event_epoch", DAY, piece_rows)?;
-        let piece = |(from, to)| {
-            let condition = Condition::Epochs { column: "event_epoch".to_owned(), from, to };
-            vec![Part { table: "events".to_owned(), files: self.event_files(from, to), condition: Some(condition) }]
-        };
-        Ok(stretches.into_iter().map(piece).collect())
+        let days: BTreeMap<i64, u64> = self.bucket_counts("events", "event_epoch", DAY)?.into_iter().collect();
+        let part = |files: Vec<PathBuf>, condition| vec![Part { table: "events".to_owned(), files, condition }];
+        let mut stretches = Vec::new();
+        let (mut waiting, mut waiting_rows) = (Vec::new(), 0);
+        for files in self.events.chunk_by(|one, other| one.day == other.day) {
+            let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+            let day = files.first().and_then(|file| file.day);
+            let rows = day.and_then(|day| days.get(&(day * DAY))).copied().unwrap_or(piece_rows);
+            if waiting_rows + rows > piece_rows && !waiting.is_empty() {
+                stretches.push(part(std::mem::take(&mut waiting), None));
+                waiting_rows = 0;
+            }
+            if rows <= piece_rows {
+                waiting.extend(paths);
+                waiting_rows += rows;
+                continue;
+            }
+            let pieces = rows.div_ceil(piece_rows);
+            for number in 0..pieces {
+                // The last one takes all that is left, whatever was counted: no row of a file may be lost.
+                let count = if number + 1 == pieces { u64::MAX } else { piece_rows };
+                stretches.push(part(paths.clone(), Some(Condition::Rows { from: number * piece_rows, count })));
+            }
+        }
+        if !waiting.is_empty() {
+            stretches.push(part(waiting, None));
+        }
+        Ok(stretches)
     }
 
     /// How often each value of a text column stands in a table, in the order of the values.

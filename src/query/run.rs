@@ -353,6 +353,9 @@ impl Session {
             Some(Partition::PrincipalResource) => {
                 is_by_text(first, "principal") && is_by_text(view.guarded.order_by.get(1), "context_resource")
             }
+            Some(Partition::PrincipalKey) => {
+                is_by_text(first, "principal") && is_by_text(view.guarded.order_by.get(1), "key_arn")
+            }
             // Resources are dealt out in no order.
             Some(Partition::Resource) | None => false,
         };
