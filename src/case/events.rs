@@ -93,7 +93,7 @@ impl Cut {
     fn rows(self) -> usize {
         match self {
             Cut::ByDay => ROW_GROUP,
-            Cut::Anywhere => ROW_GROUP / 2,
+            Cut::Anywhere => ROW_GROUP / 4,
         }
     }
 }
