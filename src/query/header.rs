@@ -84,6 +84,20 @@ pub enum Partition {
     PrincipalKey,
 }
 
+impl Partition {
+    /// The text columns whose values, in ascending order with NULL last, pieces are ranges of; the second one is for values
+    /// of the first that are too many. None where pieces are something else.
+    pub(super) fn ranges(self) -> &'static [&'static str] {
+        match self {
+            Partition::Principal => &["principal"],
+            Partition::Key => &["key_arn"],
+            Partition::PrincipalResource => &["principal", "context_resource"],
+            Partition::PrincipalKey => &["principal", "key_arn"],
+            Partition::Hour | Partition::Day | Partition::Resource => &[],
+        }
+    }
+}
+
 /// The meaning of one column of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnDoc {

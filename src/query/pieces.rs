@@ -84,17 +84,12 @@ impl Session {
 
     /// The tables that the query names and that have the column, with their rows.
     fn tables_to_cut(&mut self, query: &Prepared, partition: Partition) -> Result<Vec<Table>> {
-        let within = match partition {
-            Partition::PrincipalResource => Some("context_resource"),
-            Partition::PrincipalKey => Some("key_arn"),
-            _ => None,
-        };
+        let within = partition.ranges().get(1).copied();
         let wanted: &[&'static str] = match partition {
             Partition::Hour => &TIME_COLUMNS[..3],
             Partition::Day => &TIME_COLUMNS,
-            Partition::Principal | Partition::PrincipalResource | Partition::PrincipalKey => &["principal"],
-            Partition::Key => &["key_arn"],
             Partition::Resource => &["context_resource"],
+            other => other.ranges().get(..1).unwrap_or_default(),
         };
         let mut tables = Vec::new();
         for name in &query.guarded.tables {
@@ -217,8 +212,7 @@ impl Session {
             match samples.remove(&value) {
                 Some(mut sampled) => {
                     sampled.sort_by(|a, b| (a.is_none(), a).cmp(&(b.is_none(), b)));
-                    // Rows with what comes before all that was sampled belong to the first piece of the value.
-                    keys.push((vec![value.clone()], 0));
+                    // Rows with what comes before all that was sampled stay with the piece before.
                     for run in sampled.chunk_by(|a, b| a == b) {
                         let key = vec![value.clone(), run.first().cloned().flatten()];
                         keys.push((key, run.len() as u64 * stride));
@@ -283,9 +277,8 @@ impl Session {
     fn stretches_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
         let piece_rows = self.settings.piece_rows.max(1);
         if table.name != "events" {
-            let count = table.limit(piece_rows) * STRETCH;
-            let starts = (0..table.rows.div_ceil(count)).map(|number| number * count);
-            return Ok(starts.map(|from| vec![table.part(Condition::Rows { from, count })]).collect());
+            let stretches = rows_at_once(table.rows, table.limit(piece_rows) * STRETCH);
+            return Ok(stretches.map(|rows| vec![table.part(rows)]).collect());
         }
         let days: BTreeMap<i64, u64> = self.bucket_counts("events", "event_epoch", DAY)?.into_iter().collect();
         let part = |files: Vec<PathBuf>, condition| vec![Part { table: "events".to_owned(), files, condition }];
@@ -304,12 +297,7 @@ impl Session {
                 waiting_rows += rows;
                 continue;
             }
-            let pieces = rows.div_ceil(piece_rows);
-            for number in 0..pieces {
-                // The last one takes all that is left, whatever was counted: no row of a file may be lost.
-                let count = if number + 1 == pieces { u64::MAX } else { piece_rows };
-                stretches.push(part(paths.clone(), Some(Condition::Rows { from: number * piece_rows, count })));
-            }
+            stretches.extend(rows_at_once(rows, piece_rows).map(|rows| part(paths.clone(), Some(rows))));
         }
         if !waiting.is_empty() {
             stretches.push(part(waiting, None));
@@ -332,6 +320,16 @@ impl Session {
         });
         Ok(counts.collect())
     }
+}
+
+/// Stretches of `step` rows of a table that has `rows`. The last one takes all that is left, whatever was counted: no row
+/// may be lost.
+fn rows_at_once(rows: u64, step: u64) -> impl Iterator<Item = Condition> {
+    let stretches = rows.div_ceil(step);
+    (0..stretches).map(move |number| Condition::Rows {
+        from: number * step,
+        count: if number + 1 == stretches { u64::MAX } else { step },
+    })
 }
 
 /// Those of a table's columns whose names stand in a statement, and `always`. Some may be columns of other tables: they cost

@@ -344,20 +344,17 @@ impl Session {
         self.engine.register_rows("params", &Table::of_params(&view.params))?;
         let cut = self.cut(view)?;
         let pieces = cut.pieces;
-        let first = view.guarded.order_by.first();
-        let is_by_time = first.is_some_and(|key| !key.is_descending && TIME_KEYS.contains(&key.column.as_str()));
+        let order = &view.guarded.order_by;
         let is_as_cut = match view.header.partition {
-            Some(Partition::Hour | Partition::Day) => is_by_time,
-            Some(Partition::Principal) => is_by_text(first, "principal"),
-            Some(Partition::Key) => is_by_text(first, "key_arn"),
-            Some(Partition::PrincipalResource) => {
-                is_by_text(first, "principal") && is_by_text(view.guarded.order_by.get(1), "context_resource")
-            }
-            Some(Partition::PrincipalKey) => {
-                is_by_text(first, "principal") && is_by_text(view.guarded.order_by.get(1), "key_arn")
+            Some(Partition::Hour | Partition::Day) => {
+                order.first().is_some_and(|key| !key.is_descending && TIME_KEYS.contains(&key.column.as_str()))
             }
             // Resources are dealt out in no order.
             Some(Partition::Resource) | None => false,
+            Some(partition) => {
+                let columns = partition.ranges();
+                order.len() >= columns.len() && order.iter().zip(columns).all(|(key, column)| is_by_text(key, column))
+            }
         };
         let is_in_order = pieces.is_empty() || is_as_cut;
         if is_in_order {
@@ -475,8 +472,8 @@ impl Session {
 }
 
 /// True when a key of an order is a text column, ascending, NULL last: the order of pieces that are cut by it.
-fn is_by_text(key: Option<&OrderKey>, column: &str) -> bool {
-    key.is_some_and(|key| key.column == column && !key.is_descending && !key.is_nulls_first)
+fn is_by_text(key: &OrderKey, column: &str) -> bool {
+    key.column == column && !key.is_descending && !key.is_nulls_first
 }
 
 fn statement(query: &Prepared) -> Statement<'_> {

@@ -276,7 +276,8 @@ impl Polars {
         stretches: &[Piece],
     ) -> Result<BTreeMap<Option<String>, Vec<Option<String>>>> {
         let columns = [column, within].map(str::to_owned);
-        let wanted: BTreeMap<Option<String>, Strider> =
+        // In order, and searched without making a text of each value.
+        let wanted: Vec<(Option<String>, Strider)> =
             strides.iter().map(|(value, stride)| (value.clone(), Strider::new(*stride))).collect();
         let found = Arc::new(Mutex::new(wanted));
         for stretch in stretches {
@@ -289,7 +290,8 @@ impl Polars {
                         let mut found = told.lock().unwrap_or_else(PoisonError::into_inner);
                         for_each_values(&batch, &columns, |values| {
                             if let [value, within] = values
-                                && let Some(strider) = found.get_mut(&value.map(str::to_owned))
+                                && let Ok(place) = found.binary_search_by(|(wanted, _)| wanted.as_deref().cmp(value))
+                                && let Some((_, strider)) = found.get_mut(place)
                             {
                                 strider.meet(*within);
                             }
