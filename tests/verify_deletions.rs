@@ -33,7 +33,7 @@ impl Chain {
         let delivered = TRAIL.deliver(&mut objects, &key, 0..DIGESTS, None);
         let folder = tempfile::tempdir().unwrap();
         sync(&objects, folder.path());
-        let filters = Filters { digests: true, ..Filters::default() };
+        let filters = Filters { digests: true, skips_sizes: true, ..Filters::default() };
         let sources = discover(&[folder.path().to_path_buf()], None, &filters).unwrap().sources;
         let (mut keys, mut sidecar) = (PublicKeys::default(), Signatures::default());
         keys.add(key_list(&[&key]).to_string().as_bytes()).unwrap();

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<Exit> {
     if let Some(text) = &args.max_inflated {
         limits.max_inflated = config::size(text).context("--max-inflated")?;
     }
-    let filters = Filters { digests: true, ..Filters::default() };
+    let filters = Filters { digests: true, skips_sizes: true, ..Filters::default() };
     let found = discover(&args.paths, args.files_from.as_deref(), &filters)?;
     let mut problems = summary::Problems::new(&found);
     let evidence = observe(&found.sources, jobs, limits, |seen| tell(&mut problems, &seen))?;

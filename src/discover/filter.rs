@@ -39,6 +39,9 @@ pub struct Filters {
     pub regions: Option<GlobSet>,
     /// True to list digest files and whatever digests may list as sources, too; they are set apart otherwise.
     pub digests: bool,
+    /// True when no size is needed: the files of a walked directory are then not looked at one by one, and their sources
+    /// have size 0.
+    pub skips_sizes: bool,
 }
 
 /// Why a file was left out unopened.
@@ -77,7 +80,7 @@ impl Filters {
             return Err(Error::Usage("--since is later than --until: no event can match".to_owned()));
         }
         let (accounts, regions) = (globs("account", accounts)?, globs("region", regions)?);
-        Ok(Filters { since, until, accounts, regions, digests: false })
+        Ok(Filters { since, until, accounts, regions, ..Filters::default() })
     }
 
     /// Why the file of this key need not be opened; `None` when it must be, which is always so when its name does not

@@ -24,7 +24,7 @@ use crate::error::{Problem, Result};
 
 pub use filter::{CLOCK_SLACK, Filters, LATE_DELIVERY, Pruned};
 pub use nearby::Nearby;
-pub use s3_key::{FileName, Folder, S3Key, parse_file_name, parse_key};
+pub use s3_key::{FileName, Folder, KeyReader, S3Key, parse_file_name, parse_key};
 pub use walk::is_placeholder;
 
 /// One file to read, or stdin.
@@ -32,7 +32,7 @@ pub use walk::is_placeholder;
 pub struct Source {
     parent: Arc<Parent>,
     file: Box<OsStr>,
-    /// Size in bytes when it was found; 0 for stdin and pipes.
+    /// Size in bytes when it was found; 0 for stdin and pipes, and where [`Filters::skips_sizes`] says so.
     pub size: u64,
 }
 
@@ -81,10 +81,18 @@ impl Source {
         name
     }
 
+    /// The path as text; bytes that are not UTF-8 are replaced.
+    pub fn path_text(&self) -> String {
+        let (Some(folder), Some(file)) = (self.parent.path.to_str(), self.file.to_str()) else {
+            return self.path().to_string_lossy().into_owned();
+        };
+        let is_joined = folder.is_empty() || folder.ends_with(std::path::is_separator);
+        [folder, if is_joined { "" } else { std::path::MAIN_SEPARATOR_STR }, file].concat()
+    }
+
     /// Looks at what the path claims; `None` when it follows no grammar of CloudTrail.
     pub fn with_key<T>(&self, look: impl FnOnce(&S3Key<'_>) -> T) -> Option<T> {
-        let path = self.path();
-        parse_key(&path.to_string_lossy()).map(|key| look(&key))
+        parse_key(&self.path_text()).map(|key| look(&key))
     }
 
     /// The folder the path claims.

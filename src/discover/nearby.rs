@@ -3,7 +3,8 @@
 //! In: a folder and a file name. Out: an open file, or what tells one real file from another. Names of archives are long and
 //! lie deep (`AWSLogs/o-…/111122223333/CloudTrail/us-east-1/2024/03/05/…`), and for a hundred thousand small files the kernel
 //! spends more on the path than on the rest of the call. So the last folder stays open, and files are named in it. Where
-//! that is not possible, whole paths are used, with the same outcome.
+//! that is not possible, whole paths are used, with the same outcome. Where sizes are not needed, a folder's list tells its
+//! files apart by itself, if the number it has for its first file is that file's.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -25,7 +26,7 @@ pub(super) struct Look {
     pub(super) identity: Identity,
     /// Bytes; 0 for what is no regular file.
     pub(super) size: u64,
-    /// It has other names.
+    /// It has other names, or may have.
     pub(super) is_hard_link: bool,
 }
 
@@ -45,7 +46,14 @@ impl Look {
     #[cfg(not(unix))]
     pub(super) fn new(metadata: &Metadata, path: &Path) -> Look {
         let identity = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        Look { identity, size: if metadata.is_file() { metadata.len() } else { 0 }, is_hard_link: false }
+        let size = if metadata.is_file() { metadata.len() } else { 0 };
+        Look { identity, size, is_hard_link: false }
+    }
+
+    /// True when both paths lead to one real file; false when that cannot be seen.
+    pub(super) fn is_one_file(one: &Path, other: &Path) -> bool {
+        let identity = |path: &Path| std::fs::metadata(path).map(|metadata| Look::new(&metadata, path).identity);
+        matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
     }
 }
 
@@ -54,6 +62,37 @@ impl Look {
 pub struct Nearby {
     #[cfg(target_os = "linux")]
     last: Option<(Arc<Parent>, Option<std::os::fd::OwnedFd>)>,
+    /// The folder whose first file was looked at, and the device of its files if its list has their numbers.
+    #[cfg(unix)]
+    listed: Option<(Arc<Parent>, Option<u64>)>,
+}
+
+impl Nearby {
+    /// What tells a file of a folder from others, without its size. The first file of each folder is looked at: only where
+    /// the list has the file's own number (not so on some network and layered file systems) are the others taken from it.
+    #[cfg(unix)]
+    pub(super) fn recognize(&mut self, parent: &Arc<Parent>, entry: &walkdir::DirEntry) -> io::Result<Look> {
+        use walkdir::DirEntryExt;
+        match &self.listed {
+            Some((last, Some(device))) if Arc::ptr_eq(last, parent) => {
+                let identity = (*device, entry.ino());
+                Ok(Look { identity, size: 0, is_hard_link: true })
+            }
+            Some((last, None)) if Arc::ptr_eq(last, parent) => self.look(parent, entry.file_name()),
+            _ => {
+                let look = self.look(parent, entry.file_name())?;
+                let (device, number) = look.identity;
+                self.listed = Some((Arc::clone(parent), (number == entry.ino()).then_some(device)));
+                Ok(look)
+            }
+        }
+    }
+
+    /// What tells a file of a folder from others.
+    #[cfg(not(unix))]
+    pub(super) fn recognize(&mut self, parent: &Arc<Parent>, entry: &walkdir::DirEntry) -> io::Result<Look> {
+        self.look(parent, entry.file_name())
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -91,13 +91,67 @@ pub struct FileName<'a> {
 
 /// Reads a path, an S3 key or a bare file name. `None` when neither folders nor name follow the grammar.
 pub fn parse_key(path: &str) -> Option<S3Key<'_>> {
-    let (folders, name) = path.rsplit_once(is_separator).unwrap_or(("", path));
-    let file = parse_file_name(name);
-    let anchor = find_anchor(folders);
+    let (folders, name) = split(path);
+    put_together(find_anchor(folders), parse_file_name(name))
+}
+
+/// Reads keys like [`parse_key`], one after the other. The folders of the last are remembered, because most files lie where
+/// the one before lay.
+#[derive(Debug, Default)]
+pub struct KeyReader {
+    folders: String,
+    anchor: Option<Anchor<Span>>,
+}
+
+impl KeyReader {
+    /// See [`parse_key`].
+    pub fn parse<'a>(&mut self, path: &'a str) -> Option<S3Key<'a>> {
+        let (folders, name) = split(path);
+        if folders != self.folders {
+            self.folders.clear();
+            self.folders.push_str(folders);
+            self.anchor = find_anchor(folders).map(|anchor| anchor.map(|part| Span::of(part, folders)));
+        }
+        let anchor = self.anchor.map(|anchor| anchor.map(|span| span.text(folders)));
+        put_together(anchor, parse_file_name(name))
+    }
+}
+
+/// Where a part of a text stands.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    /// `part` is a slice of `text`.
+    fn of(part: &str, text: &str) -> Span {
+        let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+        Span { start, end: start + part.len() }
+    }
+
+    fn text(self, text: &str) -> &str {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// The folders of a path, and the name in them.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once(is_separator).unwrap_or(("", path))
+}
+
+fn put_together<'a>(anchor: Option<Anchor<&'a str>>, file: Option<FileName<'a>>) -> Option<S3Key<'a>> {
     if file.is_none() && anchor.is_none() {
         return None;
     }
-    let anchor = anchor.unwrap_or_default();
+    let anchor = anchor.unwrap_or(Anchor {
+        prefix: "",
+        organization: None,
+        account: None,
+        folder: Folder::Unknown,
+        region: None,
+    });
     let folder = match file {
         Some(file) if file.folder.holds_records() || anchor.folder == Folder::Unknown => file.folder,
         _ => anchor.folder,
@@ -113,23 +167,26 @@ pub fn parse_key(path: &str) -> Option<S3Key<'_>> {
 }
 
 /// What stands around the last `AWSLogs/`.
-struct Anchor<'a> {
-    prefix: &'a str,
-    organization: Option<&'a str>,
-    account: Option<&'a str>,
+#[derive(Clone, Copy, Debug)]
+struct Anchor<T> {
+    prefix: T,
+    organization: Option<T>,
+    account: Option<T>,
     folder: Folder,
-    region: Option<&'a str>,
+    region: Option<T>,
 }
 
-impl Default for Anchor<'_> {
-    fn default() -> Self {
-        Anchor { prefix: "", organization: None, account: None, folder: Folder::Unknown, region: None }
+impl<T> Anchor<T> {
+    fn map<U>(self, each: impl Fn(T) -> U) -> Anchor<U> {
+        let Anchor { prefix, organization, account, folder, region } = self;
+        let (organization, account, region) = (organization.map(&each), account.map(&each), region.map(&each));
+        Anchor { prefix: each(prefix), organization, account, folder, region }
     }
 }
 
 /// Finds the last `AWSLogs` folder that an account or an organization and an account follow. A prefix may contain
 /// `AWSLogs` and digits itself, hence the last one.
-fn find_anchor(folders: &str) -> Option<Anchor<'_>> {
+fn find_anchor(folders: &str) -> Option<Anchor<&str>> {
     let mut end = folders.len();
     while let Some(at) = folders.get(..end).and_then(|text| text.rfind("AWSLogs")) {
         end = at;
@@ -374,6 +431,26 @@ mod tests {
             let _ = parse_key(&text);
             let _ = parse_key(&format!("AWSLogs/111122223333/{tail}"));
             let _ = parse_key(&format!("111122223333_CloudTrail_us-east-1_{tail}"));
+        }
+
+        #[test]
+        fn a_reader_that_remembers_reads_like_one_that_does_not(picks in proptest::collection::vec((0..8_usize, 0..4_usize), 0..20)) {
+            const FOLDERS: [&str; 8] = [
+                "",
+                "x/",
+                "AWSLogs/111122223333/CloudTrail/us-east-2/2015/08/01/",
+                "AWSLogs/111122223333/CloudTrail-Digest/us-east-2/2015/08/01/",
+                "AWSLogs/444455556666/CloudTrail/us-east-2/2015/08/01/",
+                "corp/AWSLogs/o-exampleorgid/444455556666/CloudTrail/eu-west-1/2015/08/01/",
+                "\u{e9}/AWSLogs/444455556666/CloudTrail/",
+                "AWSLogs/444455556666/",
+            ];
+            let names = [LOG, "x.json.gz", "", "444455556666_CloudTrail_eu-west-1_20240305T1015Z_AbCdEfGh12345678.json"];
+            let mut reader = KeyReader::default();
+            for (folder, name) in picks {
+                let path = format!("{}{}", FOLDERS[folder], names[name]);
+                proptest::prop_assert_eq!(reader.parse(&path), parse_key(&path), "{}", path);
+            }
         }
     }
 }

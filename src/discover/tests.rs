@@ -246,3 +246,35 @@ proptest::proptest! {
         proptest::prop_assert_eq!(sorted, expected);
     }
 }
+
+/// What is found with and without looking at each file.
+fn find_both(paths: &[&Path]) -> Discovery {
+    let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
+    let looked = discover(&paths, None, &Filters::default()).unwrap();
+    let skipped = discover(&paths, None, &Filters { skips_sizes: true, ..Filters::default() }).unwrap();
+    assert_eq!((names(&skipped), skipped.counts), (names(&looked), looked.counts));
+    skipped
+}
+
+#[test]
+fn without_sizes_the_same_files_are_found() {
+    let root = folder(&["a/2", "a/1", "b/1", "b/2", "b/3", "b/deep/1", ".DS_Store"]);
+    let found = find_both(&[root.path()]);
+    assert_eq!(names(&found), ["a/1", "a/2", "b/1", "b/2", "b/3", "b/deep/1"]);
+    // The first file of each folder was looked at, and another one of `b` when the walk came back to it.
+    assert!(cfg!(not(unix)) || found.bytes() <= 4, "{}", found.bytes());
+}
+
+#[cfg(unix)]
+#[test]
+fn without_sizes_a_file_with_several_names_is_found_once() {
+    let root = folder(&["a/2", "a/3", "b/1", "b/2", "c/1"]);
+    let at = |name: &str| root.path().join(name);
+    for (from, to) in [("a/3", "b/0"), ("a/3", "a/1"), ("a/2", "b/9"), ("c/1", "c/2"), ("b/2", "c/0")] {
+        fs::hard_link(at(from), at(to)).unwrap();
+    }
+    std::os::unix::fs::symlink(at("b/1"), at("a/0")).unwrap();
+    std::os::unix::fs::symlink(at("b"), at("a/folder")).unwrap();
+    let found = find_both(&[root.path(), &at("a")]);
+    assert_eq!(names(&found), ["a/1", "a/2", "b/1", "b/2", "c/1"]);
+}

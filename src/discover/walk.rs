@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::discover::filter::Filters;
 use crate::discover::nearby::{Identity, Look, Nearby};
-use crate::discover::s3_key::{Folder, parse_key};
+use crate::discover::s3_key::{Folder, KeyReader};
 use crate::discover::{Discovery, Parent, Pruned, Source, escape};
 use crate::error::{Error, Problem, ProblemKind, Result};
 
@@ -36,6 +36,7 @@ pub(super) struct Walker<'a> {
     /// The directory of the last file argument: lists name many files of one directory in a row.
     last: Option<Arc<Parent>>,
     nearby: Nearby,
+    keys: KeyReader,
 }
 
 impl<'a> Walker<'a> {
@@ -49,6 +50,7 @@ impl<'a> Walker<'a> {
             stdin: false,
             last: None,
             nearby: Nearby::default(),
+            keys: KeyReader::default(),
         }
     }
 
@@ -194,7 +196,11 @@ impl<'a> Walker<'a> {
             } else if !entry.file_type().is_file() {
                 self.found.counts.special += 1;
             } else if self.wanted(entry.path()) {
-                match self.nearby.look(&parent, entry.file_name()) {
+                let look = match self.filters.skips_sizes {
+                    true => self.nearby.recognize(&parent, &entry),
+                    false => self.nearby.look(&parent, entry.file_name()),
+                };
+                match look {
                     Ok(look) => self.file(entry.path(), &parent, look),
                     Err(error) => self.report(entry.path(), error.to_string()),
                 }
@@ -245,7 +251,7 @@ impl<'a> Walker<'a> {
     /// What the path alone decides: set apart, pruned, or wanted.
     fn wanted(&mut self, path: &Path) -> bool {
         let text = path.to_string_lossy();
-        let Some(key) = parse_key(&text) else { return true };
+        let Some(key) = self.keys.parse(&text) else { return true };
         let counts = &mut self.found.counts;
         match key.folder {
             Folder::Digest => counts.digests += 1,
@@ -280,10 +286,15 @@ impl<'a> Walker<'a> {
                 self.found.sources.push(source);
             }
             Entry::Occupied(entry) => {
+                let Some(listed) = self.found.sources.get_mut(*entry.get()) else { return };
+                if self.filters.skips_sizes && !Look::is_one_file(path, &listed.path()) {
+                    // A folder's list was wrong about a number: read twice is better than not read.
+                    self.found.sources.push(source);
+                    return;
+                }
                 self.found.counts.repeated += 1;
                 if look.is_hard_link
                     && !std::fs::symlink_metadata(path).is_ok_and(|own| own.file_type().is_symlink())
-                    && let Some(listed) = self.found.sources.get_mut(*entry.get())
                     && source.compare_names(listed).is_lt()
                 {
                     *listed = source;

@@ -5,6 +5,7 @@
 //! with whoever listed the files and are asked for ([`Names`]) when a row or a finding is made.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use super::digest::{Digest, ListedLog, Previous};
@@ -12,7 +13,7 @@ use super::keys::Fingerprint;
 use super::location::stem;
 use super::text::hash_text;
 use super::witness::Observation;
-use crate::discover::{Folder, parse_key};
+use crate::discover::{Folder, KeyReader, parse_key};
 use crate::read::Form;
 
 /// Asks for the names of files, by their number in the order in which they were added.
@@ -147,13 +148,16 @@ pub struct Evidence {
     tails: String,
     places: Vec<(Box<str>, Box<str>)>,
     place_numbers: HashMap<(Box<str>, Box<str>), u32>,
+    /// The place of the last file: the next one is likely to have it, too.
+    last_place: u32,
+    keys: KeyReader,
 }
 
 impl Evidence {
     /// Adds the file at `path`.
     pub fn add(&mut self, path: &str, observation: Observation) {
         let number = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        let key = parse_key(path);
+        let key = self.keys.parse(path);
         let place = key.as_ref().and_then(|key| Some((key.account?, key.region?)));
         let place = place.map(|(account, region)| self.place(account, region));
         let delivery = key.as_ref().and_then(|key| key.file).map(|file| file.delivery);
@@ -252,14 +256,19 @@ impl Evidence {
 
     /// The number of a pair of account and Region.
     fn place(&mut self, account: &str, region: &str) -> u32 {
-        let pair = (Box::from(account), Box::from(region));
-        if let Some(number) = self.place_numbers.get(&pair) {
-            return *number;
+        if !self.places.is_empty() && self.place_names(Some(self.last_place)) == (account, region) {
+            return self.last_place;
         }
-        let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        self.places.push(pair.clone());
-        self.place_numbers.insert(pair, number);
-        number
+        let pair = (Box::from(account), Box::from(region));
+        let next = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        self.last_place = match self.place_numbers.entry(pair) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                self.places.push(entry.key().clone());
+                *entry.insert(next)
+            }
+        };
+        self.last_place
     }
 
     /// The number of a pair of account and Region, if any file has it.

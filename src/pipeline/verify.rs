@@ -2,7 +2,7 @@
 //!
 //! In: sources. Out: [`Evidence`] in the order of the sources, each file read once; and the state of each digest's signature.
 
-use super::{chunks, ordered};
+use super::{CHUNK_FILES, ordered};
 use crate::discover::Source;
 use crate::error::{Problem, Result};
 use crate::integrity::{Evidence, Names, Observation, SignatureState, Trial, Witness};
@@ -17,15 +17,9 @@ impl SourceNames<'_> {
     }
 }
 
-/// The path of a source as text.
-fn path_text(source: &Source) -> String {
-    let text = source.path().into_os_string().into_string();
-    text.unwrap_or_else(|path| path.to_string_lossy().into_owned())
-}
-
 impl Names for SourceNames<'_> {
     fn path(&self, file: u32) -> String {
-        self.source(file).map(path_text).unwrap_or_default()
+        self.source(file).map(Source::path_text).unwrap_or_default()
     }
 
     fn shown(&self, file: u32) -> String {
@@ -79,7 +73,7 @@ pub fn observe(sources: &[Source], jobs: usize, limits: Limits, mut each: impl F
     type Read = (String, Result<Facts, Problem>, Option<Problem>, Observation);
     let work = |(reader, witness): &mut (Reader, Witness), chunk: &[Source]| {
         let read = |source: &Source| -> Read {
-            let path = path_text(source);
+            let path = source.path_text();
             witness.begin(&path);
             let mut watch = Watch { witness, problem: None };
             let facts = reader.read(source, &mut watch);
@@ -97,7 +91,9 @@ pub fn observe(sources: &[Source], jobs: usize, limits: Limits, mut each: impl F
         }
         Ok(())
     };
-    ordered(jobs, new_worker, work, consume, |submit| chunks(sources).try_for_each(submit))?;
+    // Sizes are not known: each thread is given many pieces, so that a few large files do not end up in one.
+    let files = (sources.len() / (jobs.max(1) * 16)).clamp(1, CHUNK_FILES);
+    ordered(jobs, new_worker, work, consume, |submit| sources.chunks(files).try_for_each(submit))?;
     Ok(evidence)
 }
 

@@ -204,6 +204,10 @@ impl Reader {
     ) -> Facts {
         let mut buffer = std::mem::take(&mut self.file);
         let head = input::load(stream, &mut buffer, hint, self.first_read(hint));
+        // What one file may cost follows from its size, so a large file without one is asked now.
+        let is_unknown = hint == 0 && !head.whole;
+        let asked = file.filter(|_| is_unknown).and_then(|file| file.metadata().ok());
+        let hint = asked.map_or(hint, |metadata| metadata.len());
         let read = Cell::new(0);
         let hashing = self.hashing;
         let mut input = input::Input::new(&mut buffer, head, stream).watched(&read, hashing);

@@ -68,13 +68,20 @@ fn streaming() -> Limits {
     Limits { whole_file: 0, ..Limits::default() }
 }
 
+/// Reads a file whose size is known, and then as if it were not, which must make no difference.
 fn read_with(limits: Limits, bytes: &[u8]) -> (Recorder, Facts) {
+    let known = read_sized(limits, bytes, bytes.len() as u64);
+    assert_eq!(known, read_sized(limits, bytes, 0));
+    known
+}
+
+fn read_sized(limits: Limits, bytes: &[u8], size: u64) -> (Recorder, Facts) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("misleading.txt");
     std::fs::write(&path, bytes).unwrap();
     let mut recorder = Recorder::default();
     let mut reader = Reader::new(limits);
-    let facts = reader.read(&Source::file(&path, bytes.len() as u64), &mut recorder).unwrap();
+    let facts = reader.read(&Source::file(&path, size), &mut recorder).unwrap();
     assert!(!recorder.is_open);
     assert_eq!(facts.size, bytes.len() as u64);
     assert_eq!(facts.sha256[..], Sha256::digest(bytes)[..]);
