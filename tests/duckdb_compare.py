@@ -23,9 +23,8 @@ def run(*arguments):
     return subprocess.run([keytrail, *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def keep(ids):
-    only = [argument for name in ids for argument in ("--only", name)]
-    done = subprocess.run([keytrail, "queries", "check", "--keep", kept, *only], capture_output=True, text=True)
+def keep():
+    done = subprocess.run([keytrail, "queries", "check", "--keep", kept], capture_output=True, text=True)
     return done.stderr if done.returncode else ""
 
 
@@ -88,9 +87,8 @@ def check(name):
 listed = json.loads(run("queries", "list", "--format", "json"))
 ids = [q["id"] for q in listed]
 timelines = {q["id"] for q in listed if q["kind"] == "timeline"}
-workers = os.cpu_count() or 1
-with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    faults = [fault for fault in pool.map(keep, [ids[i::workers] for i in range(workers)]) if fault]
+faults = [fault for fault in [keep()] if fault]
+with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
     results = list(pool.map(check, ids))
 faults += [fault for _, more in results for fault in more]
 print("\n".join(faults))

@@ -3,7 +3,7 @@
 //! In: a folder, or the built-in library. Out: every fault with its file and line on stderr, and a count on stdout. Test
 //! records pass through the same reading, scanning and normalizing as evidence.
 
-use super::{Exit, note, print};
+use super::{Exit, config, note, print};
 use anyhow::Result;
 use keytrail::case::build::build_from_records;
 use keytrail::query::check::{CheckReport, Expect, Options, check_folder, check_library, selected};
@@ -13,7 +13,7 @@ use std::path::Path;
 
 fn check(folder: Option<&Path>, only: &[String], keep: Option<&Path>) -> Result<CheckReport> {
     let load = |records: &[serde_json::Value], case: &Path| build_from_records(records, case).map(|_| ());
-    let options = Options { expect: Expect::from_environment(), keep };
+    let options = Options { expect: Expect::from_environment(), keep, jobs: config::jobs(None) };
     Ok(match folder {
         Some(folder) => check_folder(folder, only, &load, options),
         None => {

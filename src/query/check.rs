@@ -3,7 +3,7 @@
 //! In: a library and something that loads records as a case. Out: a [`CheckReport`] with every fault of every file: the
 //! guard, the tables a query says it reads and those it names, its columns, its order, its test. A query must give nothing
 //! and no error on empty tables, because most cases have no event of most kinds. The tests' cases can be kept, with what
-//! another engine needs to compute the same rows.
+//! another engine needs to compute the same rows. Queries are checked side by side, and reported in the order of the library.
 
 use super::findings::{self, FINDING_COLUMNS, Finding, OwnValue};
 use super::guard::{self, Guarded, OrderKey, Tables};
@@ -13,6 +13,7 @@ use super::library::{IMPLIED_TABLES, Library, LibraryQuery};
 use super::params::Overrides;
 use super::run::{Session, Settings};
 use super::scorecard::REVIEW_COLUMNS;
+use super::stack::with_large_stack;
 use super::table::Table;
 use super::testfile::{self, Expected, TestFile};
 use crate::case::FACT_TABLES;
@@ -20,6 +21,7 @@ use crate::case::cells::write_parquet;
 use crate::error::{Error, Result};
 use crate::integrity::table::TABLES;
 use crate::output::{Cell, ndjson};
+use crate::pipeline::ordered;
 use crate::schema::Column;
 use crate::table::columns::CHILD_TABLES;
 use serde_json::Value;
@@ -32,7 +34,7 @@ const MAX_ROWS_SHOWN: usize = 10;
 
 /// Writes records as a case (`events/date=*/*.parquet`, `tables/*.parquet`) into an existing, empty folder, through the
 /// same scanning and normalizing as `analyze`.
-pub type LoadRecords<'l> = &'l dyn Fn(&[Value], &Path) -> Result<()>;
+pub type LoadRecords<'l> = &'l (dyn Fn(&[Value], &Path) -> Result<()> + Sync);
 
 /// What to do when a test's rows are not those expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Options<'o> {
     /// Where each test leaves its case, in a folder named like the query: the events, the tables and views that the query
     /// reads, `explain.txt` with the statement as other engines run it, and `rows.ndjson` with its rows. Nowhere when `None`.
     pub keep: Option<&'o Path>,
+    /// Queries that are checked at the same time.
+    pub jobs: usize,
 }
 
 /// The outcome of a check.
@@ -74,6 +78,17 @@ pub struct CheckReport {
     pub faults: Vec<Error>,
     /// Test files that were rewritten.
     pub rewritten: Vec<PathBuf>,
+}
+
+impl CheckReport {
+    /// Adds what was found in other queries.
+    fn add(&mut self, other: CheckReport) {
+        let CheckReport { queries, tests, faults, rewritten } = other;
+        self.queries += queries;
+        self.tests += tests;
+        self.faults.extend(faults);
+        self.rewritten.extend(rewritten);
+    }
 }
 
 /// Checks a folder of query files, or of them those in `only` unless that is empty. They may read the views of the built-in
@@ -101,20 +116,29 @@ pub fn check_library(
     load: LoadRecords<'_>,
     options: Options<'_>,
 ) -> CheckReport {
-    let mut check = Check { library, load, options, tables: tables_of(library), report: CheckReport::default() };
+    let tables = tables_of(library);
+    let new_check = || Check { library, load, options, tables: &tables, report: CheckReport::default() };
+    let mut check = new_check();
     for id in ids.iter().filter(|id| library.get(id).is_none()) {
         check.complain(id, 0, "there is no such query".to_owned());
     }
-    let mut empty = check.empty_case(ids);
-    for query in library.queries().into_iter().filter(|query| ids.contains(&query.id)) {
-        check.report.queries += 1;
-        let Some(guarded) = check.statement(query) else { continue };
-        if let Some((session, _)) = &mut empty {
-            check.on_empty_tables(query, session);
-        }
-        check.test(query, &guarded);
-    }
-    check.report
+    let empty = check.empty_case(ids);
+    let mut report = check.report;
+    let new_session = || empty.as_ref().map(|folder| Session::open(folder.path(), Settings::default()));
+    let work = |empty: &mut Option<Result<Session>>, query: &LibraryQuery| {
+        let mut check = new_check();
+        let done = with_large_stack(|| check.query(query, empty.as_mut()));
+        done.map_err(|error| Error::Usage(format!("no thread for the SQL engine: {error}")))?;
+        Ok(check.report)
+    };
+    let consume = |one: CheckReport| {
+        report.add(one);
+        Ok(())
+    };
+    let mut wanted = library.queries().into_iter().filter(|query| ids.contains(&query.id));
+    let checked = ordered(options.jobs, new_session, work, consume, |submit| wanted.try_for_each(submit));
+    report.faults.extend(checked.err());
+    report
 }
 
 /// What a finished case has besides: the results of rules and reviews, which these therefore cannot read.
@@ -142,7 +166,7 @@ struct Check<'c> {
     library: &'c Library,
     load: LoadRecords<'c>,
     options: Options<'c>,
-    tables: Tables,
+    tables: &'c Tables,
     report: CheckReport,
 }
 
@@ -151,9 +175,21 @@ impl Check<'_> {
         self.report.faults.push(Error::Query { query: file.to_owned(), line, message });
     }
 
+    /// All about one query. `empty` is a case without events, if it could be made.
+    fn query(&mut self, query: &LibraryQuery, empty: Option<&mut Result<Session>>) {
+        self.report.queries += 1;
+        let Some(guarded) = self.statement(query) else { return };
+        match empty {
+            Some(Ok(session)) => self.on_empty_tables(query, session),
+            Some(Err(error)) => self.complain(&query.path, 0, format!("not run on empty tables: {error}")),
+            None => {}
+        }
+        self.test(query, &guarded);
+    }
+
     /// What can be said from the text alone.
     fn statement(&mut self, query: &LibraryQuery) -> Option<Guarded> {
-        let guarded = match guard::guard(&query.path, &query.sql, &self.tables) {
+        let guarded = match guard::guard(&query.path, &query.sql, self.tables) {
             Ok(guarded) => guarded,
             Err(faults) => {
                 self.report.faults.extend(faults);
@@ -197,9 +233,12 @@ impl Check<'_> {
     }
 
     /// A case without events, with the views that the queries are or need.
-    fn empty_case(&mut self, ids: &BTreeSet<String>) -> Option<(Session, ScratchFolder)> {
+    fn empty_case(&mut self, ids: &BTreeSet<String>) -> Option<ScratchFolder> {
         let made = ScratchFolder::create().and_then(|folder| {
             add_results(folder.path())?;
+            let tables = folder.path().join("tables");
+            std::fs::create_dir_all(&tables)
+                .map_err(|error| Error::file(&tables, "create a folder for the test", error))?;
             let session = Session::open(folder.path(), Settings::default())?;
             Ok((session, folder))
         });
@@ -221,8 +260,10 @@ impl Check<'_> {
                 return None;
             }
         };
+        // Where a session finds them.
+        let tables = folder.path().join("tables");
         for view in views {
-            match session.build_views(&[view], folder.path(), |_| {}) {
+            match session.build_views(&[view], &tables, |_| {}) {
                 (built, faults) if faults.is_empty() => {
                     if built.iter().any(|view| view.rows > 0) {
                         self.complain(&view.path, 0, "it gives rows on empty tables".to_owned());
@@ -231,7 +272,7 @@ impl Check<'_> {
                 (_, faults) => self.report.faults.extend(faults),
             }
         }
-        Some((session, folder))
+        Some(folder)
     }
 
     fn on_empty_tables(&mut self, query: &LibraryQuery, session: &mut Session) {

@@ -28,6 +28,9 @@ use std::path::{Path, PathBuf};
 /// (measured), so this is some 200 MB.
 pub const PIECE_ROWS: u64 = 100_000;
 
+/// Pieces that a query is cut into at most, about, to see that its rows do not depend on it: each takes a statement.
+const MOST_CUTS: u64 = 200;
+
 /// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
 const TIME_KEYS: [&str; 8] =
     ["hour_epoch", "day_epoch", "event_epoch", "event_time", "event_date", "hour_time", "day_time", "hour"];
@@ -417,7 +420,8 @@ impl Session {
         findings::from_table(&rule.id, kind, &rule.header, &whole, &rule.guarded.lists)
     }
 
-    /// True when a query that may be cut gives the rows of `whole` also when it is cut as finely as it can be.
+    /// True when a query that may be cut gives the rows of `whole` also when it is cut, as finely as its rows allow or
+    /// into some [`MOST_CUTS`] pieces.
     ///
     /// # Errors
     /// When the engine fails.
@@ -428,7 +432,8 @@ impl Session {
         whole: &Table,
     ) -> std::result::Result<bool, Vec<Error>> {
         let one = |error: Error| vec![error];
-        let piece_rows = std::mem::replace(&mut self.settings.piece_rows, 1);
+        let smallest = (self.event_count / MOST_CUTS).max(1);
+        let piece_rows = std::mem::replace(&mut self.settings.piece_rows, smallest);
         let same = if query.kind.gives_findings() {
             let uncut = findings::from_table(&query.id, query.kind, &query.header, whole, &prepared.guarded.lists);
             let cut = self.findings(query.kind, prepared);

@@ -7,7 +7,7 @@ use crate::table::file::{Encoder, TableFile};
 use crate::table::row::{Row, encode};
 use crate::time::parse_timestamp;
 
-const COMPARE: Options<'static> = Options { expect: Expect::Compare, keep: None };
+const COMPARE: Options<'static> = Options { expect: Expect::Compare, keep: None, jobs: 2 };
 
 /// Loads a few members of each record.
 fn load(records: &[Value], folder: &Path) -> Result<()> {
@@ -154,7 +154,7 @@ fn parameters_of_a_test_are_used_and_rows_can_be_rewritten() {
     let sql = format!("{HEADER}{SELECT}");
     let test = format!("params: least = 1\n{}", TEST.split("----").next().unwrap());
     let folder = folder(&[("detect/x/my-rule.sql", &sql), ("detect/x/my-rule.test", &test)]);
-    let report = check_folder(folder.path(), &[], &load, Options { expect: Expect::Rewrite, keep: None });
+    let report = check_folder(folder.path(), &[], &load, Options { expect: Expect::Rewrite, ..COMPARE });
     assert_eq!(report.rewritten.len(), 1, "{:?}", report.faults);
     let report = check_folder(folder.path(), &[], &load, COMPARE);
     assert_eq!((report.faults.len(), report.tests, report.queries), (0, 1, 1), "{:?}", report.faults);
@@ -167,7 +167,7 @@ fn the_case_of_a_test_can_be_kept() {
     let sql = format!("{HEADER}{SELECT}");
     let folder = folder(&[("detect/x/my-rule.sql", &sql), ("detect/x/my-rule.test", TEST)]);
     let kept = tempfile::tempdir().unwrap();
-    let options = Options { expect: Expect::Compare, keep: Some(kept.path()) };
+    let options = Options { keep: Some(kept.path()), ..COMPARE };
     assert_eq!(check_folder(folder.path(), &[], &load, options).faults.len(), 0);
     let text = |name: &str| std::fs::read_to_string(kept.path().join("my-rule").join(name)).unwrap();
     assert!(text("rows.ndjson").contains(r#""event_ids":"e1,e2""#), "{}", text("rows.ndjson"));

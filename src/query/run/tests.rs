@@ -91,7 +91,7 @@ fn a_view_is_the_same_wherever_it_is_cut() {
         let library = view("hourly", &format!("-- partition: {partition}"), &format!("{HOURLY} ORDER BY {order}"));
         let (_, whole) = build(case.path(), &library, 1_000_000);
         assert!(whole.rows.len() > 300, "{}", whole.rows.len());
-        for piece_rows in [1, 50, 333] {
+        for piece_rows in [1, 100] {
             let (_, cut) = build(case.path(), &library, piece_rows);
             assert_eq!(whole.columns, cut.columns);
             assert!(whole.rows == cut.rows, "cut {partition} by {piece_rows}, order {order}");
@@ -143,7 +143,8 @@ fn sums_over_resources_are_the_same_wherever_they_are_cut() {
     assert!(whole.len() > 10, "{whole:?}");
     let library = view("sums", "-- partition: resource", select);
     let (_, in_order) = build(case.path(), &library, 1_000_000);
-    for piece_rows in [1, 50, 333] {
+    assert!(whole == run(1));
+    for piece_rows in [50, 333] {
         assert!(whole == run(piece_rows), "{piece_rows}");
         assert!(in_order == build(case.path(), &library, piece_rows).1, "a view is in order: {piece_rows}");
     }
@@ -154,15 +155,17 @@ fn one_large_principal_is_cut_between_its_resources() {
     let case = case(900);
     let rows = "SELECT e.principal, e.context_resource, e.key_arn, COUNT(*) AS n FROM events AS e \
                 GROUP BY e.principal, e.context_resource, e.key_arn ORDER BY";
-    for order in
-        ["principal, context_resource, key_arn", "principal, key_arn, context_resource", "n, principal DESC, 2, 3"]
-    {
-        let order = order.replace("2, 3", "context_resource, key_arn");
+    // The cuts do not depend on the order, so the finest ones, which take longest, are tried with one.
+    for (order, sizes) in [
+        ("principal, context_resource, key_arn", &[1, 7, 50, 333][..]),
+        ("principal, key_arn, context_resource", &[50, 333]),
+        ("n, principal DESC, context_resource, key_arn", &[50, 333]),
+    ] {
         let library = view("sums", "-- partition: principal, resource", &format!("{rows} {order}"));
         let (_, whole) = build(case.path(), &library, 1_000_000);
         assert!(whole.rows.len() > 300, "{}", whole.rows.len());
-        for piece_rows in [1, 7, 50, 333] {
-            assert!(whole.rows == build(case.path(), &library, piece_rows).1.rows, "{piece_rows}, order {order}");
+        for piece_rows in sizes {
+            assert!(whole.rows == build(case.path(), &library, *piece_rows).1.rows, "{piece_rows}, order {order}");
         }
     }
     let header = Header { partition: Some(Partition::PrincipalResource), ..Header::default() };
