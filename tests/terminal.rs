@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use support::corpus::KEY_A;
 use support::pack::trail;
 use support::sample::{hostile_calls, lines};
-use support::{Run, analyze, command, keytrail, put, text};
+use support::{Run, analyze, command, keytrail, put, shared, text};
 use tempfile::TempDir;
 
 fn root() -> PathBuf {
@@ -25,11 +25,12 @@ fn root() -> PathBuf {
 
 /// The sample case, and what `analyze` said in the end at 80 x 24.
 static CASE: LazyLock<(PathBuf, String)> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal");
-    fs::create_dir_all(&folder).unwrap();
-    let logs = root().join("sample-logs");
-    let arguments = ["analyze", logs.to_str().unwrap(), "--out", "case", "--force"];
-    let told = on_screen(&folder, &arguments, NARROW, "never").1;
+    let folder = shared("terminal", |folder| {
+        let logs = root().join("sample-logs");
+        let arguments = ["analyze", logs.to_str().unwrap(), "--out", "case"];
+        put(&folder.join("told"), on_screen(folder, &arguments, NARROW, "never").1);
+    });
+    let told = fs::read_to_string(folder.join("told")).unwrap();
     (folder, told)
 });
 

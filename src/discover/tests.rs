@@ -29,6 +29,7 @@ fn find(paths: &[&Path]) -> Discovery {
     let found = discover(&paths, None, &Filters::default()).unwrap();
     for source in found.sources.iter().filter(|source| !source.is_stdin()) {
         assert!(source.path().exists(), "{}", source.path().display());
+        assert_eq!(source.path_text(), source.path().to_string_lossy());
     }
     found
 }

@@ -20,6 +20,7 @@ use crate::integrity::table::TABLES;
 use crate::output::Cell;
 use crate::schema::{Column, EVENT_COLUMNS, Kind};
 use crate::table::columns::CHILD_TABLES;
+use crate::table::split::split;
 use crate::time::days_from_civil;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ use std::path::{Path, PathBuf};
 /// Events that one piece of a cut query has, about. Counting distinct resources takes up to 1.7 kB per row
 /// (measured), so this is some 200 MB.
 pub const PIECE_ROWS: u64 = 100_000;
+
+/// Bytes of a file of a view that is read as a whole.
+const PART_BYTES: u64 = 32 << 20;
 
 /// Pieces that a query is cut into at most, about, to see that its rows do not depend on it: each takes a statement.
 const MOST_CUTS: u64 = 200;
@@ -47,11 +51,19 @@ pub struct Settings {
     /// Where intermediate results lie; `None` for the system's folder for temporary files. They can be as large as the
     /// case.
     pub scratch: Option<PathBuf>,
+    /// Bytes of a file of a view, about: larger ones are copied in parts for the statements that read them.
+    pub part_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { home_accounts: Vec::new(), overrides: Overrides::default(), piece_rows: PIECE_ROWS, scratch: None }
+        Settings {
+            home_accounts: Vec::new(),
+            overrides: Overrides::default(),
+            piece_rows: PIECE_ROWS,
+            scratch: None,
+            part_bytes: PART_BYTES,
+        }
     }
 }
 
@@ -98,6 +110,8 @@ pub struct Session {
     pub(super) event_count: u64,
     /// Rows of the other tables, as far as somebody asked.
     pub(super) row_counts: BTreeMap<String, u64>,
+    /// Copies of large views.
+    copies: Vec<ScratchFolder>,
 }
 
 impl Session {
@@ -115,6 +129,7 @@ impl Session {
             sources: BTreeMap::new(),
             event_count: 0,
             row_counts: BTreeMap::new(),
+            copies: Vec::new(),
         };
         let files: Vec<PathBuf> = session.events.iter().map(|file| file.path.clone()).collect();
         session.engine.register_files("events", &files, EVENT_COLUMNS)?;
@@ -332,7 +347,11 @@ impl Session {
     fn build_view(&mut self, view: &LibraryQuery, folder: &Path) -> std::result::Result<BuiltView, Vec<Error>> {
         let prepared = self.prepare(&view.id, &view.sql, &view.header)?;
         let path = folder.join(format!("{}.parquet", view.id));
-        let written = self.write_view(&prepared, &path).and_then(|rows| self.register(&view.id, &path).map(|()| rows));
+        let written = self.write_view(&prepared, &path).and_then(|rows| {
+            self.register(&view.id, &path)?;
+            self.read_in_parts(&view.id, &path)?;
+            Ok(rows)
+        });
         match written {
             Ok(rows) => Ok(BuiltView { name: view.id.clone(), path, rows }),
             Err(error) => {
@@ -341,6 +360,18 @@ impl Session {
                 Err(vec![error])
             }
         }
+    }
+
+    /// Has a large table read from smaller files: the engine maps a file while it reads it, which counts as memory.
+    fn read_in_parts(&mut self, name: &str, path: &Path) -> Result<()> {
+        let size = std::fs::metadata(path).map_err(|error| Error::file(path, "look at the table", error))?.len();
+        if size <= self.settings.part_bytes {
+            return Ok(());
+        }
+        let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
+        let parts = split(path, self.settings.part_bytes, folder.path())?;
+        self.copies.push(folder);
+        self.engine.register_files(name, &parts, &[])
     }
 
     fn write_view(&mut self, view: &Prepared, path: &Path) -> Result<u64> {

@@ -183,14 +183,12 @@ impl Reader {
             let mut stdin = std::io::stdin().lock();
             return Ok(self.read_stream(&mut stdin, None, 0, visitor));
         }
-        let unreadable = |message: String| Problem {
-            kind: ProblemKind::Unreadable,
-            member: None,
-            offset: 0,
-            length: source.size,
-            message,
+        let unreadable = |error: std::io::Error| {
+            let asked = || std::fs::metadata(source.path()).map_or(0, |metadata| metadata.len());
+            let length = if source.size > 0 { source.size } else { asked() };
+            Problem { kind: ProblemKind::Unreadable, member: None, offset: 0, length, message: error.to_string() }
         };
-        let file = self.nearby.open(source).map_err(|error| unreadable(error.to_string()))?;
+        let file = self.nearby.open(source).map_err(unreadable)?;
         Ok(self.read_stream(&mut &file, Some(&file), source.size, visitor))
     }
 

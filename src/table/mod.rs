@@ -2,7 +2,7 @@
 //!
 //! In: normalised events. Out: sorted, deduplicated Parquet files, or Arrow batches. [`row`] encodes, [`sort`] orders and
 //! deduplicates within bounded memory, [`columns`] makes Arrow arrays, `chunk` makes Parquet columns of rows, [`mod@file`]
-//! writes Parquet.
+//! writes Parquet, [`mod@split`] cuts it.
 
 mod repeat;
 pub mod row;
@@ -10,3 +10,4 @@ pub mod sort;
 pub mod columns;
 mod chunk;
 pub mod file;
+pub mod split;

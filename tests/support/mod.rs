@@ -28,6 +28,28 @@ use std::time::{Duration, Instant};
 /// A run that takes longer than this hangs: the slowest case takes some seconds unoptimised, and a busy machine may be many times slower.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// A folder under `target/tmp` that many tests read, filled by the first that asks for it. Some test runners give each test a
+/// process of its own (cargo-nextest, which names the run): these share it, too.
+pub(crate) fn shared(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    let lock = fs::File::create(folder.with_extension("lock")).unwrap();
+    #[cfg(unix)]
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
+    let filled = folder.with_extension("run");
+    if fs::read_to_string(&filled).unwrap_or_default() != run {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir(&folder).unwrap();
+        fill(&folder);
+        fs::write(&filled, run).unwrap();
+    }
+    drop(lock);
+    folder
+}
+
 /// One row of a table: column to value, NULL as `None`, everything else as text.
 pub(crate) type Row = BTreeMap<String, Option<String>>;
 

@@ -4,7 +4,7 @@
 
 use super::corpus::{Call, KEY_A, KEY_B, decrypt};
 use super::pack::trail;
-use super::{analyze, put, text};
+use super::{analyze, put, shared, text};
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ pub(crate) fn root() -> PathBuf {
 /// A case of the sample logs, made once per run of the tests.
 #[track_caller]
 pub(crate) fn sample(name: &str, options: &[&str]) -> PathBuf {
-    let case = Path::new(env!("CARGO_TARGET_TMPDIR")).join("review_compare").join(name);
-    fs::create_dir_all(case.parent().unwrap()).unwrap();
-    analyze(&root().join("sample-logs"), &case, &[&["--force", "--quiet"], options].concat()).code(0);
-    case
+    let folder = shared(&format!("review_compare/{name}"), |folder| {
+        analyze(&root().join("sample-logs"), &folder.join(name), &[&["--quiet"], options].concat()).code(0);
+    });
+    folder.join(name)
 }
 
 /// The whole story.
@@ -70,29 +70,19 @@ pub(crate) fn hostile_calls() -> [Call; 3] {
 /// Three cases of evidence that grows: a quiet call; a deletion; and the same deletion once more, beside what the hostile
 /// caller did.
 pub(crate) static SMALL: LazyLock<[PathBuf; 3]> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("review_compare/small");
-    if root.exists() {
-        fs::remove_dir_all(&root).unwrap();
-    }
-    let grown = |name: &str, calls: &[Call]| {
-        let records: Vec<String> = calls.iter().map(Call::text).collect();
-        put(&root.join("in").join(format!("{name}.json")), trail(&records));
-        analyze(&root.join("in"), &root.join(name), &["--quiet"]).code(0);
-        root.join(name)
-    };
-    [
-        grown("quiet", &[decrypt(1).at("2024-05-01T09:00:00Z")]),
-        grown("once", &[doomed(decrypt(2), KEY_B, "2024-05-01T10:00:00Z")]),
-        grown(
-            "twice",
-            &[
-                &[
-                    decrypt(3).named("CancelKeyDeletion").at("2024-05-01T11:00:00Z").writes().on(&[KEY_B]),
-                    doomed(decrypt(4), KEY_B, "2024-05-03T10:00:00Z"),
-                ],
-                &hostile_calls()[..],
-            ]
-            .concat(),
-        ),
-    ]
+    let root = shared("review_compare/small", |root| {
+        let grow = |name: &str, calls: &[Call]| {
+            let records: Vec<String> = calls.iter().map(Call::text).collect();
+            put(&root.join("in").join(format!("{name}.json")), trail(&records));
+            analyze(&root.join("in"), &root.join(name), &["--quiet"]).code(0);
+        };
+        grow("quiet", &[decrypt(1).at("2024-05-01T09:00:00Z")]);
+        grow("once", &[doomed(decrypt(2), KEY_B, "2024-05-01T10:00:00Z")]);
+        let more = [
+            decrypt(3).named("CancelKeyDeletion").at("2024-05-01T11:00:00Z").writes().on(&[KEY_B]),
+            doomed(decrypt(4), KEY_B, "2024-05-03T10:00:00Z"),
+        ];
+        grow("twice", &[&more[..], &hostile_calls()[..]].concat());
+    });
+    ["quiet", "once", "twice"].map(|name| root.join(name))
 });

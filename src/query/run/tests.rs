@@ -109,19 +109,20 @@ fn tables_beside_the_events_are_dealt_out_too() {
                AS BIGINT) AS hours FROM hourly AS h GROUP BY h.principal) SELECT h.principal, h.calls, h.hours, c.events FROM \
                hours AS h JOIN calls AS c ON c.caller = h.principal ORDER BY principal";
     let header = Header { partition: Some(Partition::Principal), ..Header::default() };
-    let run = |piece_rows| {
+    let run = |piece_rows, part_bytes| {
         let folder = tempfile::tempdir().unwrap();
-        let mut session = Session::open(case.path(), settings(piece_rows)).unwrap();
+        let mut session = Session::open(case.path(), Settings { part_bytes, ..settings(piece_rows) }).unwrap();
         session.build_views(&library.views_in_order().unwrap(), folder.path(), |_| {});
         let prepared = session.prepare("q", sql, &header).unwrap();
         let pieces = session.cut(&prepared).unwrap().pieces;
         let dealt = pieces.iter().flatten().filter(|part| !part.files.is_empty()).map(|part| part.table.clone());
         (dealt.collect::<std::collections::BTreeSet<String>>(), session.table_in_pieces(&prepared).unwrap())
     };
-    let (dealt, whole) = run(1_000_000);
+    let (dealt, whole) = run(1_000_000, PART_BYTES);
     assert!(dealt.is_empty());
     assert_eq!(whole.rows.len(), 6);
-    let (dealt, cut) = run(1);
+    assert!(whole == run(1_000_000, 0).1, "the view in parts");
+    let (dealt, cut) = run(1, 0);
     assert_eq!(dealt.into_iter().collect::<Vec<_>>(), ["events", "hourly"]);
     assert!(whole == cut, "{whole:?}\n{cut:?}");
 }
