@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use support::corpus::{self, KEY_A, KEY_B, KEY_MRK, decrypt, id};
 use support::pack::{gzip, trail};
 use support::{
-    Row, Run, analyze, case_events, case_ids, cell, csv, extract, keytrail, names, parquet_rows, put, query, same_tree,
+    Row, analyze, case_events, case_ids, cell, csv, extract, keytrail, names, parquet_rows, put, query, same_tree,
     shared, text, total, tree,
 };
 use tempfile::TempDir;

@@ -12,10 +12,8 @@ const MARK: &str = "KEYTRAIL_STARTED_AGAIN";
 fn wanted(jobs: usize) -> Vec<(&'static str, String)> {
     let settings = [
         ("POLARS_MAX_THREADS", jobs.to_string()),
-        // Freed pages go back soon: a query takes hundreds of MiB for seconds, and the next one takes other sizes. Pages
-        // within a segment wait for a millisecond, in which many are taken again; whole segments go back at once.
-        ("MIMALLOC_PURGE_DELAY", "1".to_owned()),
-        ("MIMALLOC_ARENA_PURGE_MULT", "0".to_owned()),
+        // Freed pages go back at once: a query takes hundreds of MiB for seconds, and the next one takes other sizes.
+        ("MIMALLOC_PURGE_DELAY", "0".to_owned()),
         ("MIMALLOC_PURGE_EXTEND_DELAY", "0".to_owned()),
         // What was never used is not taken either.
         ("MIMALLOC_ARENA_EAGER_COMMIT", "0".to_owned()),
