@@ -132,7 +132,9 @@ impl Loaded {
         for finding in &findings {
             *by_severity.entry(finding.severity.as_str().to_owned()).or_insert(0) += 1;
         }
-        let rows = built.rows_per_day.values().sum();
+        let events = events_seen(&mut session, built.rows_per_day.values().sum())?;
+        let coverage = evidence::coverage(&mut session)?;
+        drop(session);
         std::fs::remove_dir_all(&scratch)
             .with_context(|| format!("{}: remove the scratch folder", scratch.display()))?;
         Ok(Analysis {
@@ -140,8 +142,8 @@ impl Loaded {
             findings_by_severity: by_severity,
             worst: findings.iter().map(|finding| finding.severity).max(),
             incidents,
-            events: events_seen(&mut session, rows)?,
-            coverage: evidence::coverage(&mut session)?,
+            events,
+            coverage,
             findings,
             failed: failed.iter().map(ToString::to_string).collect(),
         })

@@ -39,8 +39,8 @@ pub struct Filters {
     pub regions: Option<GlobSet>,
     /// True to list digest files and whatever digests may list as sources, too; they are set apart otherwise.
     pub digests: bool,
-    /// True when no size is needed: the files of a walked directory are then not looked at one by one, and their sources
-    /// have size 0.
+    /// True when no size is needed: the files of a walked directory are then not looked at one by one, and most sources have
+    /// size 0.
     pub skips_sizes: bool,
 }
 

@@ -32,7 +32,7 @@ pub use walk::is_placeholder;
 pub struct Source {
     parent: Arc<Parent>,
     file: Box<OsStr>,
-    /// Size in bytes when it was found; 0 for stdin and pipes, and where [`Filters::skips_sizes`] says so.
+    /// Size in bytes when it was found; 0 for stdin and pipes, and for most files where [`Filters::skips_sizes`] says so.
     pub size: u64,
 }
 
@@ -86,7 +86,8 @@ impl Source {
         let (Some(folder), Some(file)) = (self.parent.path.to_str(), self.file.to_str()) else {
             return self.path().to_string_lossy().into_owned();
         };
-        let is_joined = folder.is_empty() || folder.ends_with(std::path::is_separator);
+        let is_joined =
+            folder.is_empty() || folder.ends_with(std::path::is_separator) || (cfg!(windows) && folder.ends_with(':'));
         [folder, if is_joined { "" } else { std::path::MAIN_SEPARATOR_STR }, file].concat()
     }
 
@@ -187,7 +188,8 @@ impl Counts {
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Discovery {
-    /// The files to read, in the byte order of their names; each real file once.
+    /// The files to read, in the byte order of their names; each real file once, as far as folders tell where
+    /// [`Filters::skips_sizes`] has them believed.
     pub sources: Vec<Source>,
     /// What is not among them.
     pub counts: Counts,

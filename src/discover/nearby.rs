@@ -26,7 +26,7 @@ pub(super) struct Look {
     pub(super) identity: Identity,
     /// Bytes; 0 for what is no regular file.
     pub(super) size: u64,
-    /// It has other names, or may have.
+    /// It has other names, as far as that is known.
     pub(super) is_hard_link: bool,
 }
 
@@ -50,10 +50,9 @@ impl Look {
         Look { identity, size, is_hard_link: false }
     }
 
-    /// True when both paths lead to one real file; false when that cannot be seen.
-    pub(super) fn is_one_file(one: &Path, other: &Path) -> bool {
-        let identity = |path: &Path| std::fs::metadata(path).map(|metadata| Look::new(&metadata, path).identity);
-        matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+    /// Looks at the file that a path leads to.
+    pub(super) fn at(path: &Path) -> io::Result<Look> {
+        std::fs::metadata(path).map(|metadata| Look::new(&metadata, path))
     }
 }
 
@@ -76,7 +75,7 @@ impl Nearby {
         match &self.listed {
             Some((last, Some(device))) if Arc::ptr_eq(last, parent) => {
                 let identity = (*device, entry.ino());
-                Ok(Look { identity, size: 0, is_hard_link: true })
+                Ok(Look { identity, size: 0, is_hard_link: false })
             }
             Some((last, None)) if Arc::ptr_eq(last, parent) => self.look(parent, entry.file_name()),
             _ => {
@@ -184,6 +183,30 @@ mod tests {
             assert_eq!((look.identity, look.size), (whole.identity, whole.size));
             assert_eq!(look.is_hard_link, whole.is_hard_link);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_list_that_has_other_numbers_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let parent = Source::file(&folder.path().join("a"), 0).parent;
+        let entries = || walkdir::WalkDir::new(folder.path()).min_depth(1).into_iter().map(|entry| entry.unwrap());
+        let looks = |mut nearby: Nearby| -> Vec<Look> {
+            entries().map(|entry| nearby.recognize(&parent, &entry).unwrap()).collect()
+        };
+        let real: Vec<Look> = entries().map(|entry| Look::at(entry.path()).unwrap()).collect();
+        let doubted = looks(Nearby { listed: Some((Arc::clone(&parent), None)), ..Nearby::default() });
+        assert!(doubted.iter().zip(&real).all(|(look, real)| look.identity == real.identity && look.size == 1));
+        // Believed: what the list says, on the device of the first file.
+        let believed = looks(Nearby { listed: Some((Arc::clone(&parent), Some(7))), ..Nearby::default() });
+        assert!(believed.iter().all(|look| look.identity.0 == 7 && look.size == 0));
+        // As it is: the first file decides, and all are told apart.
+        let found = looks(Nearby::default());
+        assert_eq!(found[0].size, 1);
+        assert!(found.iter().zip(&real).all(|(look, real)| look.identity == real.identity));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Walks arguments: what is where, without opening a file.
 //!
 //! In: one argument at a time. Out: a [`Discovery`] not yet sorted. `walkdir` lists each real directory tree without
-//! following links, so the files of a directory cost one `stat` each and no more; symbolic links are kept until all
+//! following links, so the files of a directory cost one `stat` each at most; symbolic links are kept until all
 //! arguments are walked and then followed in the order of their paths. No directory is walked twice (by device and inode),
 //! hence neither a loop nor a ladder of links that doubles at each step can hold the walk up.
 
@@ -287,13 +287,20 @@ impl<'a> Walker<'a> {
             }
             Entry::Occupied(entry) => {
                 let Some(listed) = self.found.sources.get_mut(*entry.get()) else { return };
-                if self.filters.skips_sizes && !Look::is_one_file(path, &listed.path()) {
-                    // A folder's list was wrong about a number: read twice is better than not read.
-                    self.found.sources.push(source);
-                    return;
+                let mut is_hard_link = look.is_hard_link;
+                if self.filters.skips_sizes {
+                    let Some(look) = Look::at(path)
+                        .ok()
+                        .filter(|look| Look::at(&listed.path()).is_ok_and(|other| other.identity == look.identity))
+                    else {
+                        // A folder's list was wrong about a number: read twice is better than not read.
+                        self.found.sources.push(source);
+                        return;
+                    };
+                    is_hard_link = look.is_hard_link;
                 }
                 self.found.counts.repeated += 1;
-                if look.is_hard_link
+                if is_hard_link
                     && !std::fs::symlink_metadata(path).is_ok_and(|own| own.file_type().is_symlink())
                     && source.compare_names(listed).is_lt()
                 {
@@ -348,4 +355,34 @@ fn path_of_bytes(bytes: &[u8]) -> PathBuf {
 #[cfg(not(unix))]
 fn path_of_bytes(bytes: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn two_files_that_a_list_calls_one_are_both_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        std::fs::hard_link(folder.path().join("b"), folder.path().join("c")).unwrap();
+        let filters = Filters { skips_sizes: true, ..Filters::default() };
+        let mut walker = Walker::new(&filters);
+        let parent = Arc::new(Parent { path: folder.path().to_path_buf(), name: String::new(), is_stdin: false });
+        let mut meet = |name: &str, number: u64| {
+            let look = Look { identity: (1, number), size: 0, is_hard_link: false };
+            walker.file(&folder.path().join(name), &parent, look);
+            (walker.found.sources.iter().map(Source::name).collect::<Vec<_>>(), walker.found.counts.repeated)
+        };
+        meet("a", 7);
+        assert_eq!(meet("b", 7), (vec!["a".to_owned(), "b".to_owned()], 0));
+        // And one file under two names is one.
+        meet("b", 8);
+        assert_eq!(meet("c", 8).1, 1);
+        // What cannot be looked at is not taken for another either.
+        assert!(meet("absent", 7).0.contains(&"absent".to_owned()));
+    }
 }

@@ -373,8 +373,26 @@ fn run_worker<T, S, U>(
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, task)) = next else { return state };
-        if answers.send((number, work(&mut state, task))).is_err() {
+        let watch = Watch { answers, number };
+        let answer = work(&mut state, task);
+        drop(watch);
+        if answers.send((number, answer)).is_err() {
             return state;
+        }
+    }
+}
+
+/// Answers for a task in which a worker panicked: the others wait for work, so nobody else would end the run. What was said
+/// in the panic is passed on when the thread is joined.
+struct Watch<'a, U> {
+    answers: &'a Sender<(u64, Result<U>)>,
+    number: u64,
+}
+
+impl<U> Drop for Watch<'_, U> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.answers.send((self.number, Err(Error::Usage("a worker thread stopped".to_owned()))));
         }
     }
 }
@@ -453,6 +471,18 @@ mod tests {
     fn results_come_in_order_for_any_number_of_threads() {
         assert_eq!(squares(1), squares(4));
         assert_eq!(squares(3).len(), 500);
+    }
+
+    #[test]
+    fn a_panic_in_a_worker_ends_the_run() {
+        for jobs in [1, 2, 4] {
+            let run = || {
+                let work = |(): &mut (), n: u64| if n == 20 { std::panic::panic_any("at task 20") } else { Ok(n) };
+                ordered(jobs, || (), work, |_| Ok(()), |submit| (0..500).try_for_each(submit))
+            };
+            let panic = std::panic::catch_unwind(run).unwrap_err();
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&"at task 20"), "{jobs} threads");
+        }
     }
 
     #[test]

@@ -127,8 +127,9 @@ pub fn check_library(
     let new_session = || empty.as_ref().map(|folder| Session::open(folder.path(), Settings::default()));
     let work = |empty: &mut Option<Result<Session>>, query: &LibraryQuery| {
         let mut check = new_check();
-        let done = with_large_stack(|| check.query(query, empty.as_mut()));
-        done.map_err(|error| Error::Usage(format!("no thread for the SQL engine: {error}")))?;
+        if let Err(error) = with_large_stack(|| check.query(query, empty.as_mut())) {
+            check.complain(&query.path, 0, format!("no thread for the SQL engine: {error}"));
+        }
         Ok(check.report)
     };
     let consume = |one: CheckReport| {

@@ -569,9 +569,11 @@ mod tests {
         let path = folder.path().join("numbers.parquet");
         let count = 2 * BATCH as i64 + 10;
         numbers(&path, count);
-        for in_memory in [false, true] {
+        let parts = crate::table::split::split(&path, 0, folder.path()).unwrap();
+        assert_eq!(parts.len(), 3);
+        for (in_memory, files) in [(false, &vec![path]), (true, &parts), (false, &parts)] {
             let mut engine = Polars::new(None);
-            engine.register_files("t", std::slice::from_ref(&path), &[]).unwrap();
+            engine.register_files("t", files, &[]).unwrap();
             if in_memory {
                 assert_eq!(read(&mut engine).len() as i64, count);
             }

@@ -51,7 +51,7 @@ pub struct Settings {
     /// Where intermediate results lie; `None` for the system's folder for temporary files. They can be as large as the
     /// case.
     pub scratch: Option<PathBuf>,
-    /// Bytes of a file of a view, about: larger ones are copied in parts for the statements that read them.
+    /// Bytes of a view's file, about: larger ones are copied in parts to `scratch`, for the statements that read them.
     pub part_bytes: u64,
 }
 
@@ -349,7 +349,7 @@ impl Session {
         let path = folder.join(format!("{}.parquet", view.id));
         let written = self.write_view(&prepared, &path).and_then(|rows| {
             self.register(&view.id, &path)?;
-            self.read_in_parts(&view.id, &path)?;
+            let _ = self.read_in_parts(&view.id, &path); // Without room for a copy the file is read as it is.
             Ok(rows)
         });
         match written {
@@ -365,10 +365,10 @@ impl Session {
     /// Has a large table read from smaller files: the engine maps a file while it reads it, which counts as memory.
     fn read_in_parts(&mut self, name: &str, path: &Path) -> Result<()> {
         let size = std::fs::metadata(path).map_err(|error| Error::file(path, "look at the table", error))?.len();
-        if size <= self.settings.part_bytes {
+        let Some(scratch) = self.settings.scratch.as_deref().filter(|_| size > self.settings.part_bytes) else {
             return Ok(());
-        }
-        let folder = ScratchFolder::create(self.settings.scratch.as_deref())?;
+        };
+        let folder = ScratchFolder::create(Some(scratch))?;
         let parts = split(path, self.settings.part_bytes, folder.path())?;
         self.copies.push(folder);
         self.engine.register_files(name, &parts, &[])

@@ -22,29 +22,36 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A run that takes longer than this hangs: the slowest case takes some seconds unoptimised, and a busy machine may be many times slower.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A folder under `target/tmp` that many tests read, filled by the first that asks for it. Some test runners give each test a
-/// process of its own (cargo-nextest, which names the run): these share it, too.
+/// This run of the tests. Some test runners give each test a process of its own and name the run (cargo-nextest); else the
+/// process is the run, and its number alone may have been another's.
+static RUN: LazyLock<String> = LazyLock::new(|| {
+    let own = || format!("{} {:?}", std::process::id(), SystemTime::now());
+    std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| own())
+});
+
+/// A folder under `target/tmp` that many tests read, filled by the first of a run that asks for it. On Linux processes wait
+/// for one another; elsewhere tests need to share a process.
 pub(crate) fn shared(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(folder.parent().unwrap()).unwrap();
     let lock = fs::File::create(folder.with_extension("lock")).unwrap();
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
     let filled = folder.with_extension("run");
-    if fs::read_to_string(&filled).unwrap_or_default() != run {
+    if fs::read_to_string(&filled).unwrap_or_default() != *RUN {
         if folder.exists() {
             fs::remove_dir_all(&folder).unwrap();
         }
         fs::create_dir(&folder).unwrap();
         fill(&folder);
-        fs::write(&filled, run).unwrap();
+        fs::write(&filled, &*RUN).unwrap();
     }
     drop(lock);
     folder

@@ -111,7 +111,10 @@ fn tables_beside_the_events_are_dealt_out_too() {
     let header = Header { partition: Some(Partition::Principal), ..Header::default() };
     let run = |piece_rows, part_bytes| {
         let folder = tempfile::tempdir().unwrap();
-        let mut session = Session::open(case.path(), Settings { part_bytes, ..settings(piece_rows) }).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let place = Some(scratch.path().to_path_buf());
+        let settings = Settings { part_bytes, scratch: place, ..settings(piece_rows) };
+        let mut session = Session::open(case.path(), settings).unwrap();
         session.build_views(&library.views_in_order().unwrap(), folder.path(), |_| {});
         let prepared = session.prepare("q", sql, &header).unwrap();
         let pieces = session.cut(&prepared).unwrap().pieces;
