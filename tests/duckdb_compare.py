@@ -25,7 +25,7 @@ def run(*arguments):
 
 def keep():
     done = subprocess.run([keytrail, "queries", "check", "--keep", kept], capture_output=True, text=True)
-    return done.stderr if done.returncode else ""
+    return [done.stderr] if done.returncode else []
 
 
 def plain(value):
@@ -87,7 +87,7 @@ def check(name):
 listed = json.loads(run("queries", "list", "--format", "json"))
 ids = [q["id"] for q in listed]
 timelines = {q["id"] for q in listed if q["kind"] == "timeline"}
-faults = [fault for fault in [keep()] if fault]
+faults = keep()
 with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
     results = list(pool.map(check, ids))
 faults += [fault for _, more in results for fault in more]

@@ -72,19 +72,16 @@ impl Nearby {
     #[cfg(unix)]
     pub(super) fn recognize(&mut self, parent: &Arc<Parent>, entry: &walkdir::DirEntry) -> io::Result<Look> {
         use walkdir::DirEntryExt;
-        match &self.listed {
-            Some((last, Some(device))) if Arc::ptr_eq(last, parent) => {
-                let identity = (*device, entry.ino());
-                Ok(Look { identity, size: 0, is_hard_link: false })
-            }
-            Some((last, None)) if Arc::ptr_eq(last, parent) => self.look(parent, entry.file_name()),
-            _ => {
-                let look = self.look(parent, entry.file_name())?;
-                let (device, number) = look.identity;
-                self.listed = Some((Arc::clone(parent), (number == entry.ino()).then_some(device)));
-                Ok(look)
-            }
+        let known = self.listed.as_ref().filter(|(last, _)| Arc::ptr_eq(last, parent)).map(|(_, device)| *device);
+        if let Some(Some(device)) = known {
+            return Ok(Look { identity: (device, entry.ino()), size: 0, is_hard_link: false });
         }
+        let look = self.look(parent, entry.file_name())?;
+        if known.is_none() {
+            let (device, number) = look.identity;
+            self.listed = Some((Arc::clone(parent), (number == entry.ino()).then_some(device)));
+        }
+        Ok(look)
     }
 
     /// What tells a file of a folder from others.

@@ -286,21 +286,19 @@ impl<'a> Walker<'a> {
                 self.found.sources.push(source);
             }
             Entry::Occupied(entry) => {
-                let Some(listed) = self.found.sources.get_mut(*entry.get()) else { return };
-                let mut is_hard_link = look.is_hard_link;
-                if self.filters.skips_sizes {
-                    let Some(look) = Look::at(path)
-                        .ok()
-                        .filter(|look| Look::at(&listed.path()).is_ok_and(|other| other.identity == look.identity))
-                    else {
-                        // A folder's list was wrong about a number: read twice is better than not read.
-                        self.found.sources.push(source);
-                        return;
-                    };
-                    is_hard_link = look.is_hard_link;
-                }
+                let listed = self.found.sources.get_mut(*entry.get());
+                // What a folder's list says is looked at: two files may have one number in it.
+                let seen = listed.and_then(|listed| match self.filters.skips_sizes {
+                    true => Some((look_at_both(path, &listed.path())?, listed)),
+                    false => Some((look, listed)),
+                });
+                let Some((look, listed)) = seen else {
+                    // Read twice is better than not read.
+                    self.found.sources.push(source);
+                    return;
+                };
                 self.found.counts.repeated += 1;
-                if is_hard_link
+                if look.is_hard_link
                     && !std::fs::symlink_metadata(path).is_ok_and(|own| own.file_type().is_symlink())
                     && source.compare_names(listed).is_lt()
                 {
@@ -318,6 +316,12 @@ impl<'a> Walker<'a> {
         let problem = Problem { kind: ProblemKind::Unreadable, member: None, offset: 0, length: 0, message };
         self.found.problems.push((escape(path.as_os_str()).into_owned(), problem));
     }
+}
+
+/// What `path` leads to, when `other` leads to the same real file.
+fn look_at_both(path: &Path, other: &Path) -> Option<Look> {
+    let (look, other) = (Look::at(path).ok()?, Look::at(other).ok()?);
+    (look.identity == other.identity).then_some(look)
 }
 
 /// True for names that no log has: hidden files (`.DS_Store`, `._x`), the test object of a CloudWatch Logs export, folder

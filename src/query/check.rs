@@ -237,13 +237,14 @@ impl Check<'_> {
     fn empty_case(&mut self, ids: &BTreeSet<String>) -> Option<ScratchFolder> {
         let made = ScratchFolder::create().and_then(|folder| {
             add_results(folder.path())?;
-            let tables = folder.path().join("tables");
-            std::fs::create_dir_all(&tables)
-                .map_err(|error| Error::file(&tables, "create a folder for the test", error))?;
+            let place = folder.path().join("tables");
+            std::fs::create_dir_all(&place)
+                .map_err(|error| Error::file(&place, "create a folder for the test", error))?;
             let session = Session::open(folder.path(), Settings::default())?;
-            Ok((session, folder))
+            Ok((session, folder, place))
         });
-        let (mut session, folder) = match made {
+        // Views are put where sessions find them.
+        let (mut session, folder, place) = match made {
             Ok(made) => made,
             Err(error) => {
                 self.report.faults.push(error);
@@ -261,10 +262,8 @@ impl Check<'_> {
                 return None;
             }
         };
-        // Where a session finds them.
-        let tables = folder.path().join("tables");
         for view in views {
-            match session.build_views(&[view], &tables, |_| {}) {
+            match session.build_views(&[view], &place, |_| {}) {
                 (built, faults) if faults.is_empty() => {
                     if built.iter().any(|view| view.rows > 0) {
                         self.complain(&view.path, 0, "it gives rows on empty tables".to_owned());

@@ -7,9 +7,8 @@
 use crate::error::{Error, Result};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use std::fs::File;
 use std::io::BufWriter;
@@ -24,14 +23,12 @@ use std::sync::Arc;
 /// When the table cannot be read or a file cannot be written.
 pub fn split(path: &Path, most: u64, folder: &Path) -> Result<Vec<PathBuf>> {
     let source = File::open(path).map_err(|error| Error::file(path, "open the table", error))?;
-    let fail = |error: ParquetError| Error::table(path, "read the table", error);
-    let again = source.try_clone().map_err(|error| Error::file(path, "open the table", error))?;
-    let reader = SerializedFileReader::new(again).map_err(fail)?;
-    let metadata = reader.metadata();
+    let read = ParquetMetaDataReader::new().parse_and_finish(&source);
+    let metadata = read.map_err(|error| Error::table(path, "read the table", error))?;
     let mut parts = Vec::new();
-    for groups in cuts(metadata, most) {
+    for groups in cuts(&metadata, most) {
         let part = folder.join(format!("{}.parquet", parts.len()));
-        copy(&source, metadata, groups, &part)
+        copy(&source, &metadata, groups, &part)
             .map_err(|error| Error::table(&part, "copy a part of the table", error))?;
         parts.push(part);
     }
@@ -89,6 +86,7 @@ mod tests {
     use crate::table::columns::arrow_schema;
     use crate::table::file::{Encoder, TableFile};
     use arrow_array::{Int64Array, RecordBatch, StringArray};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::RowAccessor;
 
     const COLUMNS: [Column; 2] = [
