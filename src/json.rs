@@ -263,11 +263,14 @@ pub fn write_string(text: &str, out: &mut String) {
 /// # Errors
 /// [`JsonError`] with the byte offset when the text is not JSON or is nested deeper than 128.
 pub fn parse(text: &str) -> Result<Value<'_>, JsonError> {
-    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0 };
+    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, expected: "" };
     let mut value = Value::Null;
-    parser.value(0, &mut value)?;
-    parser.space();
-    if parser.at == parser.bytes.len() { Ok(value) } else { Err(parser.error("text after the value")) }
+    let mut is_json = parser.value(0, &mut value);
+    if is_json {
+        parser.space();
+        is_json = parser.at == parser.bytes.len() || parser.fail("text after the value");
+    }
+    if is_json { Ok(value) } else { Err(JsonError { offset: parser.at, reason: parser.expected }) }
 }
 
 /// Bytes before the first quote, backslash or control character, eight at a time: most strings are short, so that setting
@@ -291,15 +294,30 @@ fn plain_length(bytes: &[u8]) -> usize {
     length + rest.iter().position(|byte| *byte == b'"' || *byte == b'\\' || *byte < 0x20).unwrap_or(rest.len())
 }
 
+/// What a member is before it is parsed: a constant, which is copied in two steps, whereas one that is made on the stack is
+/// waited for.
+const EMPTY: (Cow<'static, str>, Value<'static>) = (Cow::Borrowed(""), Value::Null);
+
+/// Puts a value where `null` is. An assignment would look for what it has to drop.
+#[inline(always)]
+fn fill<'a>(place: &mut Value<'a>, value: Value<'a>) {
+    std::mem::forget(std::mem::replace(place, value));
+}
+
+/// Steps give `true`, or `false` when the text is not JSON; then `at` is where that showed and `expected` what was looked
+/// for. Results that hold values would go through memory, and waiting for that costs as much as all the rest.
 struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    expected: &'static str,
 }
 
 impl<'a> Parser<'a> {
-    fn error(&self, reason: &'static str) -> JsonError {
-        JsonError { offset: self.at, reason }
+    #[cold]
+    fn fail(&mut self, expected: &'static str) -> bool {
+        self.expected = expected;
+        false
     }
 
     #[inline(always)]
@@ -323,72 +341,85 @@ impl<'a> Parser<'a> {
     }
 
     /// The text between two positions that stand on character boundaries: both lie beside ASCII bytes.
+    #[inline(always)]
     fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// Parses a value into its place: a value is some fifty bytes, and moving it from function to function costs more than
-    /// finding its end.
-    fn value(&mut self, depth: usize, place: &mut Value<'a>) -> Result<(), JsonError> {
+    /// Parses a value into its place, which holds `null` so far.
+    fn value(&mut self, depth: usize, place: &mut Value<'a>) -> bool {
         if depth > MAX_DEPTH {
-            return Err(self.error("nesting of at most 128"));
+            return self.fail("nesting of at most 128");
         }
         self.space();
         match self.peek() {
-            Some(b'"') => *place = Value::String(self.string()?),
-            Some(b'{') => return self.object(depth, place),
-            Some(b'[') => return self.array(depth, place),
-            Some(b'-' | b'0'..=b'9') => *place = self.number()?,
-            Some(b't') => *place = self.literal("true", Value::Boolean(true))?,
-            Some(b'f') => *place = self.literal("false", Value::Boolean(false))?,
-            Some(b'n') => *place = self.literal("null", Value::Null)?,
-            _ => return Err(self.error("a value")),
+            Some(b'"') => {
+                if let Some(text) = self.plain_string() {
+                    fill(place, Value::String(Cow::Borrowed(text)));
+                    return true;
+                }
+                let mut text = String::new();
+                let is_json = self.escaped_string(&mut text);
+                fill(place, Value::String(Cow::Owned(text)));
+                is_json
+            }
+            Some(b'{') => self.object(depth, place),
+            Some(b'[') => self.array(depth, place),
+            Some(b'-' | b'0'..=b'9') => self.number(place),
+            Some(b't') => self.literal("true", Value::Boolean(true), place),
+            Some(b'f') => self.literal("false", Value::Boolean(false), place),
+            Some(b'n') => self.literal("null", Value::Null, place),
+            _ => self.fail("a value"),
         }
-        Ok(())
     }
 
-    fn literal(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, JsonError> {
-        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
-            self.at += word.len();
-            Ok(value)
-        } else {
-            Err(self.error("true, false or null"))
+    fn literal(&mut self, word: &'static str, value: Value<'a>, place: &mut Value<'a>) -> bool {
+        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+            return self.fail("true, false or null");
         }
+        self.at += word.len();
+        fill(place, value);
+        true
     }
 
-    fn digits(&mut self) -> Result<(), JsonError> {
+    fn digits(&mut self) -> bool {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { Err(self.error("a digit")) } else { Ok(()) }
+        self.at > start || self.fail("a digit")
     }
 
-    fn number(&mut self) -> Result<Value<'a>, JsonError> {
+    fn number(&mut self, place: &mut Value<'a>) -> bool {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
         if self.peek() == Some(b'0') {
             self.at += 1;
-        } else {
-            self.digits()?;
+        } else if !self.digits() {
+            return false;
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
-            self.digits()?;
+            if !self.digits() {
+                return false;
+            }
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
             self.at += 1;
             if matches!(self.peek(), Some(b'+' | b'-')) {
                 self.at += 1;
             }
-            self.digits()?;
+            if !self.digits() {
+                return false;
+            }
         }
-        Ok(Value::Number(self.slice(start, self.at)))
+        fill(place, Value::Number(self.slice(start, self.at)));
+        true
     }
 
-    fn object(&mut self, depth: usize, place: &mut Value<'a>) -> Result<(), JsonError> {
+    fn object(&mut self, depth: usize, place: &mut Value<'a>) -> bool {
         let start = self.at;
         self.at += 1;
         let mut members = Vec::with_capacity(if depth == 0 { 24 } else { 8 });
@@ -399,17 +430,13 @@ impl<'a> Parser<'a> {
             loop {
                 self.space();
                 if self.peek() != Some(b'"') {
-                    return Err(self.error("a member name"));
+                    return self.fail("a member name");
                 }
-                let name = self.string()?;
-                self.space();
-                if self.peek() != Some(b':') {
-                    return Err(self.error("a colon"));
-                }
-                self.at += 1;
-                members.push((name, Value::Null));
-                if let Some((_, value)) = members.last_mut() {
-                    self.value(depth + 1, value)?;
+                members.push(EMPTY);
+                if let Some((name, value)) = members.last_mut()
+                    && !self.member(depth, name, value)
+                {
+                    return false;
                 }
                 self.space();
                 match self.peek() {
@@ -418,15 +445,30 @@ impl<'a> Parser<'a> {
                         self.at += 1;
                         break;
                     }
-                    _ => return Err(self.error("a comma or the object's end")),
+                    _ => return self.fail("a comma or the object's end"),
                 }
             }
         }
-        *place = Value::Object(Object { raw: self.slice(start, self.at), members });
-        Ok(())
+        fill(place, Value::Object(Object { raw: self.slice(start, self.at), members }));
+        true
     }
 
-    fn array(&mut self, depth: usize, place: &mut Value<'a>) -> Result<(), JsonError> {
+    #[inline(always)]
+    fn member(&mut self, depth: usize, name: &mut Cow<'a, str>, value: &mut Value<'a>) -> bool {
+        match self.plain_string() {
+            Some(text) => std::mem::forget(std::mem::replace(name, Cow::Borrowed(text))),
+            None if !self.escaped_string(name.to_mut()) => return false,
+            None => {}
+        }
+        self.space();
+        if self.peek() != Some(b':') {
+            return self.fail("a colon");
+        }
+        self.at += 1;
+        self.value(depth + 1, value)
+    }
+
+    fn array(&mut self, depth: usize, place: &mut Value<'a>) -> bool {
         let start = self.at;
         self.at += 1;
         let mut items = Vec::new();
@@ -436,8 +478,10 @@ impl<'a> Parser<'a> {
         } else {
             loop {
                 items.push(Value::Null);
-                if let Some(item) = items.last_mut() {
-                    self.value(depth + 1, item)?;
+                if let Some(item) = items.last_mut()
+                    && !self.value(depth + 1, item)
+                {
+                    return false;
                 }
                 self.space();
                 match self.peek() {
@@ -446,95 +490,103 @@ impl<'a> Parser<'a> {
                         self.at += 1;
                         break;
                     }
-                    _ => return Err(self.error("a comma or the array's end")),
+                    _ => return self.fail("a comma or the array's end"),
                 }
             }
         }
-        *place = Value::Array(Array { raw: self.slice(start, self.at), items });
-        Ok(())
+        fill(place, Value::Array(Array { raw: self.slice(start, self.at), items }));
+        true
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        self.at += 1;
-        let start = self.at;
-        let length = plain_length(self.bytes.get(start..).unwrap_or_default());
-        self.at = start + length;
-        match self.peek() {
-            Some(b'"') => {
-                self.at += 1;
-                return Ok(Cow::Borrowed(self.slice(start, self.at - 1)));
-            }
-            Some(b'\\') => {}
-            Some(_) => return Err(self.error("no control character in a string")),
-            None => return Err(self.error("the string's end")),
+    /// The string at hand, when it has no escape; else nothing, and the position is what it was.
+    #[inline(always)]
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        let end = start + plain_length(self.bytes.get(start..)?);
+        if self.bytes.get(end) != Some(&b'"') {
+            return None;
         }
-        let mut out = String::with_capacity(length + 32);
-        out.push_str(self.slice(start, self.at));
-        self.escaped(&mut out)?;
-        Ok(Cow::Owned(out))
+        self.at = end + 1;
+        Some(self.slice(start, end))
     }
 
-    fn escaped(&mut self, out: &mut String) -> Result<(), JsonError> {
+    /// Appends the string at hand to `out`, unescaped.
+    #[cold]
+    fn escaped_string(&mut self, out: &mut String) -> bool {
+        self.at += 1;
         loop {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return true;
                 }
                 Some(b'\\') => {
                     self.at += 1;
-                    let escape = self.peek().ok_or(self.error("an escape"))?;
+                    let Some(escape) = self.peek() else { return self.fail("an escape") };
                     self.at += 1;
-                    match escape {
-                        b'"' => out.push('"'),
-                        b'\\' => out.push('\\'),
-                        b'/' => out.push('/'),
-                        b'b' => out.push('\u{8}'),
-                        b'f' => out.push('\u{c}'),
-                        b'n' => out.push('\n'),
-                        b'r' => out.push('\r'),
-                        b't' => out.push('\t'),
-                        b'u' => out.push(self.unicode()?),
-                        _ => return Err(self.error("a known escape")),
-                    }
+                    let character = match escape {
+                        b'"' | b'\\' | b'/' => char::from(escape),
+                        b'b' => '\u{8}',
+                        b'f' => '\u{c}',
+                        b'n' => '\n',
+                        b'r' => '\r',
+                        b't' => '\t',
+                        b'u' => match self.unicode() {
+                            Some(character) => character,
+                            None => return false,
+                        },
+                        _ => return self.fail("a known escape"),
+                    };
+                    out.push(character);
                 }
-                Some(byte) if byte < 0x20 => return Err(self.error("no control character in a string")),
+                Some(byte) if byte < 0x20 => return self.fail("no control character in a string"),
                 Some(_) => {
                     let start = self.at;
                     self.at += plain_length(self.bytes.get(start..).unwrap_or_default());
                     out.push_str(self.slice(start, self.at));
                 }
-                None => return Err(self.error("the string's end")),
+                None => return self.fail("the string's end"),
             }
         }
     }
 
     /// A `\u` escape, with its second half when it is a surrogate pair. A lone half is an error, as in `serde_json`.
-    fn unicode(&mut self) -> Result<char, JsonError> {
+    fn unicode(&mut self) -> Option<char> {
         let first = self.hex4()?;
-        if !(0xD800..0xE000).contains(&first) {
-            return char::from_u32(first).ok_or(self.error("a character"));
+        let mut code = first;
+        if (0xD800..0xE000).contains(&first) {
+            let is_pair = first < 0xDC00 && self.bytes.get(self.at..self.at + 2) == Some(b"\\u");
+            let second = if is_pair {
+                self.at += 2;
+                self.hex4()?
+            } else {
+                0
+            };
+            if !(0xDC00..0xE000).contains(&second) {
+                self.fail("a surrogate pair");
+                return None;
+            }
+            code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
         }
-        if self.bytes.get(self.at..self.at + 2) != Some(b"\\u") || first >= 0xDC00 {
-            return Err(self.error("a surrogate pair"));
+        let character = char::from_u32(code);
+        if character.is_none() {
+            self.fail("a character");
         }
-        self.at += 2;
-        let second = self.hex4()?;
-        if !(0xDC00..0xE000).contains(&second) {
-            return Err(self.error("a surrogate pair"));
-        }
-        char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)).ok_or(self.error("a character"))
+        character
     }
 
-    fn hex4(&mut self) -> Result<u32, JsonError> {
-        let digits = self.bytes.get(self.at..self.at + 4).ok_or(self.error("four hex digits"))?;
-        let mut value = 0;
-        for digit in digits {
-            let digit = char::from(*digit).to_digit(16).ok_or(self.error("four hex digits"))?;
-            value = value * 16 + digit;
+    fn hex4(&mut self) -> Option<u32> {
+        let digits = self.bytes.get(self.at..self.at + 4);
+        let value = digits.and_then(|digits| {
+            digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+        });
+        match value {
+            Some(_) => self.at += 4,
+            None => {
+                self.fail("four hex digits");
+            }
         }
-        self.at += 4;
-        Ok(value)
+        value
     }
 }
 
