@@ -158,27 +158,30 @@ fn mix(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
+fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes)
 }
 
 /// Two words that hold all of at most 16 bytes; they overlap when there are fewer.
+#[inline(always)]
 fn short_words(bytes: &[u8]) -> (u64, u64) {
-    let half = |at: usize| bytes.get(at..at + 4).and_then(|half| half.try_into().ok()).map_or(0, u32::from_le_bytes);
-    match bytes.len() {
-        0 => (0, 0),
-        8.. => (word(bytes, 0), word(bytes, bytes.len() - 8)),
-        4..8 => (u64::from(half(0)), u64::from(half(bytes.len() - 4))),
-        _ => (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return (word(first), word(last));
     }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
+    }
+    (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0)
 }
 
+#[inline(always)]
 fn hash_bytes(bytes: &[u8], seed: u64) -> u64 {
     let mut hash = seed ^ (bytes.len() as u64) << 8;
     let mut rest = bytes;
-    while rest.len() > 16 {
-        hash = mix(hash ^ word(rest, 0), word(rest, 8));
-        rest = rest.get(16..).unwrap_or_default();
+    while let Some((block, behind)) = rest.split_first_chunk::<16>().filter(|(_, behind)| !behind.is_empty()) {
+        let block = u128::from_le_bytes(*block);
+        hash = mix(hash ^ block as u64, (block >> 64) as u64);
+        rest = behind;
     }
     let (low, high) = short_words(rest);
     mix(hash ^ low, high)
@@ -196,10 +199,14 @@ impl Value<'_> {
             Value::String(text) => hash_bytes(text.as_bytes(), 2),
             Value::Array(array) => array.items.iter().fold(3, |hash, item| mix(hash, item.content_hash())),
             Value::Object(object) => {
-                let members = object
-                    .members
-                    .iter()
-                    .map(|(name, value)| mix(hash_bytes(name.as_bytes(), 4), value.content_hash()));
+                let members = object.members.iter().map(|(name, value)| {
+                    // Most values are strings: these need no call.
+                    let value = match value {
+                        Value::String(text) => hash_bytes(text.as_bytes(), 2),
+                        value => value.content_hash(),
+                    };
+                    mix(hash_bytes(name.as_bytes(), 4), value)
+                });
                 mix(members.fold(0, u64::wrapping_add), object.members.len() as u64)
             }
         }

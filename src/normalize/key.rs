@@ -54,9 +54,13 @@ impl<'a> Resources<'a> {
                 found.account = scalar(item.get("accountId"));
             }
             let Some(arn) = item.get("ARN").text() else { continue };
-            if is_alias_arn(&arn) {
+            let Some(Parts { resource, .. }) = parts(&arn) else { continue };
+            if resource.starts_with("alias/") {
                 found.alias = found.alias.or(Some(arn));
-            } else if let Some(key) = key_arn(arn) {
+                continue;
+            }
+            let length = resource.len();
+            if let Some(key) = key_of_resource(arn, length) {
                 if found.first.is_none() {
                     found.first = Some(key);
                 } else if found.first.as_deref() == Some(&*key) || found.second.as_deref() == Some(&*key) {
@@ -251,14 +255,25 @@ fn finish(event: &mut Event<'_>) {
     }
     let alias = event.key_ref.as_ref().filter(|reference| is_alias_arn(reference));
     if let Some(arn) = event.key_arn.as_ref().or(alias) {
-        event.key_account_id = account_of(arn);
-        event.key_region = Some(part_of(arn, |arn| parts(arn).map_or("", |arn| arn.region)));
+        let (account, region) = place_of(arn);
+        event.key_account_id = is_account_id(&account).then_some(account);
+        event.key_region = Some(region);
     }
     event.target_key_account_id = event.target_key_arn.as_ref().and_then(account_of);
 }
 
+/// The account and the Region in a KMS ARN; empty when the text is none.
+fn place_of<'a>(arn: &Cow<'a, str>) -> (Cow<'a, str>, Cow<'a, str>) {
+    match arn {
+        Cow::Borrowed(arn) => parts(arn).map(|arn| (arn.account.into(), arn.region.into())).unwrap_or_default(),
+        Cow::Owned(arn) => {
+            parts(arn).map(|arn| (arn.account.to_owned().into(), arn.region.to_owned().into())).unwrap_or_default()
+        }
+    }
+}
+
 fn account_of<'a>(arn: &Cow<'a, str>) -> Text<'a> {
-    let account = part_of(arn, |arn| parts(arn).map_or("", |arn| arn.account));
+    let (account, _) = place_of(arn);
     is_account_id(&account).then_some(account)
 }
 
@@ -312,8 +327,14 @@ fn alias_of_reference<'a>(reference: &Cow<'a, str>) -> Text<'a> {
 /// A key ARN in canonical form, `None` when the text is no key ARN. KMS writes its ids in lower case; a caller's spelling
 /// must not make a second key of one.
 fn key_arn(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    let id = parts(&text)?.resource.strip_prefix("key/")?;
-    if id.is_empty() || id.contains('/') {
+    let length = parts(&text)?.resource.len();
+    key_of_resource(text, length)
+}
+
+/// The same for a KMS ARN whose resource has `length` bytes.
+fn key_of_resource(text: Cow<'_, str>, length: usize) -> Option<Cow<'_, str>> {
+    let id = text.get(text.len() - length..)?.strip_prefix("key/")?;
+    if id.is_empty() || id.bytes().any(|byte| byte == b'/') {
         return None;
     }
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) && is_key_id(id) {

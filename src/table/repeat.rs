@@ -8,7 +8,7 @@
 use crate::schema::EVENT_COLUMNS;
 
 /// Texts remembered per column. A power of two.
-const REMEMBERED: usize = 512;
+const REMEMBERED: usize = 256;
 
 /// Shorter texts take no more room than a reference.
 const MIN_LENGTH: usize = 8;

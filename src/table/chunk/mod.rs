@@ -38,6 +38,9 @@ pub(super) struct Style {
     pub(super) has_bounds: bool,
 }
 
+/// Values of a chunk after which is seen whether they repeat.
+const SAMPLE: usize = 512;
+
 /// Places remembered per column. A power of two.
 const PLACES: usize = 256;
 
@@ -100,6 +103,10 @@ impl Column {
             let number = if is_repeat { self.number_of_place(value) } else { self.number(value) };
             if let Some(number) = number {
                 self.numbers.push(number);
+                // When hardly a value came twice, a dictionary would be the values once more, and be thrown away when full.
+                if self.count == SAMPLE && self.dictionary.len() > SAMPLE / 4 * 3 {
+                    self.give_up_numbers();
+                }
                 return;
             }
             self.give_up_numbers();
