@@ -280,13 +280,12 @@ impl Session {
             split: split.clone(),
         };
         let stretches = self.stretches_of(table)?;
-        let files = self.engine.deal_out(&deal, &stretches, folder)?;
-        for (piece, file) in pieces.iter_mut().zip(files) {
+        let dealt = self.engine.deal_out(&deal, &stretches, folder)?;
+        for (piece, files) in pieces.iter_mut().zip(dealt) {
             for part in piece.iter_mut().filter(|part| part.table == table.name) {
-                (part.files, part.condition) = match file.is_file() {
-                    true => (vec![file.clone()], None),
-                    false => (Vec::new(), Some(Condition::Never)),
-                };
+                // No file at all would be the whole table.
+                part.condition = files.is_empty().then_some(Condition::Never);
+                part.files.clone_from(&files);
             }
         }
         Ok(())
