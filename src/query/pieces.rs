@@ -44,6 +44,19 @@ const SAMPLES: u64 = 64;
 /// The columns that tell a row's time, the finest first.
 const TIME_COLUMNS: [&str; 4] = ["event_epoch", "slot_epoch", "hour_epoch", "day_epoch"];
 
+/// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
+pub(super) const TIME_KEYS: [&str; 9] = [
+    "hour_epoch",
+    "day_epoch",
+    "slot_epoch",
+    "event_epoch",
+    "event_time",
+    "event_date",
+    "hour_time",
+    "day_time",
+    "hour",
+];
+
 /// How a query runs: no pieces means at once.
 #[derive(Default)]
 pub(super) struct Cut {
