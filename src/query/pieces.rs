@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 const HOUR: i64 = 3_600;
 
-/// Rows of other tables than `events` that one piece may have for each row of `events`: theirs are shorter.
-const OTHER_ROWS: u64 = 2;
+/// Rows of other tables than `events` that one piece may have for two rows of `events`: theirs are shorter.
+const OTHER_ROWS: u64 = 3;
 
 /// The column that tells a row's grant.
 const GRANT: &str = "grant_id";
@@ -79,7 +79,7 @@ impl Table {
         match self.column {
             GRANT => (piece_rows / GRANTS).max(1),
             _ if self.name == "events" => piece_rows,
-            _ => piece_rows * OTHER_ROWS,
+            _ => (piece_rows * OTHER_ROWS / 2).max(1),
         }
     }
 
