@@ -59,13 +59,12 @@ WITH origins AS (
   JOIN agent_beginnings AS f ON f.agent_who = u.user_who AND f.known_agent = u.used_agent AND f.agent_epoch = u.used_epoch
   GROUP BY u.user_who, u.user_network
 ), access_keys AS (
-  -- Only what was seen at two places, or with two principals, can have moved: these are few among many temporary keys.
+  -- What stands in one row only cannot have moved, and most temporary keys do.
   SELECT k.access_key_id AS begun_key, MIN(k.first_epoch) AS key_epoch
   FROM origins AS k
   WHERE k.access_key_id LIKE 'ASIA%'
   GROUP BY k.access_key_id
-  HAVING MIN(k.network) <> MAX(k.network)
-    OR MIN(COALESCE(k.principal, '')) <> MAX(COALESCE(k.principal, ''))
+  HAVING COUNT(*) > 1
 ), key_networks AS (
   SELECT
     m.access_key_id,
