@@ -66,15 +66,87 @@ WITH principal_rows AS (
     CAST(COUNT(CASE WHEN a.outcome = 'ok' AND a.action_class = 'read' THEN 1 END) AS BIGINT) AS read_count,
     CAST(COUNT(CASE WHEN a.outcome = 'denied' THEN 1 END) AS BIGINT) AS denied_count,
     CAST(COUNT(CASE WHEN a.is_question = 1 THEN 1 END) AS BIGINT) AS dry_run_count,
-    CAST(COUNT(DISTINCT a.key_arn) AS BIGINT) AS key_count,
-    CAST(COUNT(DISTINCT CASE WHEN a.is_use = 1 THEN a.key_arn END) AS BIGINT) AS used_key_count,
-    CAST(COUNT(DISTINCT CASE WHEN a.is_use = 1 THEN a.context_resource END) AS BIGINT) AS resource_count,
-    CAST(COUNT(DISTINCT a.source_ip) AS BIGINT) AS source_ip_count,
-    CAST(COUNT(DISTINCT a.network) AS BIGINT) AS network_count,
-    CAST(COUNT(DISTINCT a.access_key_id) AS BIGINT) AS access_key_count,
     MIN(a.source_ip) AS first_source_ip
   FROM principal_rows AS a
   GROUP BY a.principal
+), touched_keys AS (
+  SELECT b.principal, b.key_arn, MAX(b.is_use) AS is_used
+  FROM principal_rows AS b
+  WHERE b.key_arn IS NOT NULL
+  GROUP BY b.principal, b.key_arn
+), used_resources AS (
+  SELECT c.principal, c.context_resource
+  FROM principal_rows AS c
+  WHERE c.is_use = 1
+    AND c.context_resource IS NOT NULL
+  GROUP BY c.principal, c.context_resource
+), addresses AS (
+  SELECT d.principal, d.source_ip
+  FROM principal_rows AS d
+  WHERE d.source_ip IS NOT NULL
+  GROUP BY d.principal, d.source_ip
+), networks AS (
+  SELECT f.principal, f.network
+  FROM principal_rows AS f
+  WHERE f.network IS NOT NULL
+  GROUP BY f.principal, f.network
+), access_keys AS (
+  SELECT g.principal, g.access_key_id
+  FROM principal_rows AS g
+  WHERE g.access_key_id IS NOT NULL
+  GROUP BY g.principal, g.access_key_id
+), thing_counts AS (
+  -- A service's principal can name another resource in each of its calls, and COUNT(DISTINCT) keeps whole rows until it
+  -- has counted. So things are made distinct first, and counted before the totals below and not beside them: what is
+  -- read several times is computed on its own.
+  SELECT w.principal AS counted, 'key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+  FROM touched_keys AS w
+  GROUP BY w.principal
+  UNION ALL
+  SELECT v.principal AS counted, 'used key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+  FROM touched_keys AS v
+  WHERE v.is_used = 1
+  GROUP BY v.principal
+  UNION ALL
+  SELECT q.principal AS counted, 'resource' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+  FROM used_resources AS q
+  GROUP BY q.principal
+  UNION ALL
+  SELECT y.principal AS counted, 'address' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+  FROM addresses AS y
+  GROUP BY y.principal
+  UNION ALL
+  SELECT z.principal AS counted, 'network' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+  FROM networks AS z
+  GROUP BY z.principal
+  UNION ALL
+  SELECT j.principal AS counted, 'access key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+  FROM access_keys AS j
+  GROUP BY j.principal
+), key_counts AS (
+  SELECT ka.counted AS key_principal, ka.thing_count AS key_count
+  FROM thing_counts AS ka
+  WHERE ka.thing = 'key'
+), used_key_counts AS (
+  SELECT kb.counted AS used_key_principal, kb.thing_count AS used_key_count
+  FROM thing_counts AS kb
+  WHERE kb.thing = 'used key'
+), resource_counts AS (
+  SELECT kc.counted AS resource_principal, kc.thing_count AS resource_count
+  FROM thing_counts AS kc
+  WHERE kc.thing = 'resource'
+), address_counts AS (
+  SELECT kd.counted AS address_principal, kd.thing_count AS source_ip_count
+  FROM thing_counts AS kd
+  WHERE kd.thing = 'address'
+), network_counts AS (
+  SELECT ke.counted AS network_principal, ke.thing_count AS network_count
+  FROM thing_counts AS ke
+  WHERE ke.thing = 'network'
+), access_key_counts AS (
+  SELECT kf.counted AS access_principal, kf.thing_count AS access_key_count
+  FROM thing_counts AS kf
+  WHERE kf.thing = 'access key'
 ), home AS (
   SELECT h.account_id AS home_id FROM home_accounts AS h
 )
@@ -96,13 +168,19 @@ SELECT
   t.read_count,
   t.denied_count,
   t.dry_run_count,
-  t.key_count,
-  t.used_key_count,
-  t.resource_count,
-  t.source_ip_count,
-  t.network_count,
-  t.access_key_count,
+  COALESCE(k.key_count, 0) AS key_count,
+  COALESCE(m.used_key_count, 0) AS used_key_count,
+  COALESCE(u.resource_count, 0) AS resource_count,
+  COALESCE(s.source_ip_count, 0) AS source_ip_count,
+  COALESCE(n.network_count, 0) AS network_count,
+  COALESCE(x.access_key_count, 0) AS access_key_count,
   t.first_source_ip
 FROM principal_totals AS t
+LEFT JOIN key_counts AS k ON k.key_principal = t.principal
+LEFT JOIN used_key_counts AS m ON m.used_key_principal = t.principal
+LEFT JOIN resource_counts AS u ON u.resource_principal = t.principal
+LEFT JOIN address_counts AS s ON s.address_principal = t.principal
+LEFT JOIN network_counts AS n ON n.network_principal = t.principal
+LEFT JOIN access_key_counts AS x ON x.access_principal = t.principal
 LEFT JOIN home AS o ON o.home_id = t.principal_account_id
 ORDER BY principal

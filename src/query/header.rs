@@ -82,6 +82,8 @@ pub enum Partition {
     PrincipalResource,
     /// The same with keys in place of resources.
     PrincipalKey,
+    /// Between grants: no row of the result may depend on rows of two grants, in any table with the column `grant_id`.
+    Grant,
 }
 
 impl Partition {
@@ -93,6 +95,7 @@ impl Partition {
             Partition::Key => &["key_arn"],
             Partition::PrincipalResource => &["principal", "context_resource"],
             Partition::PrincipalKey => &["principal", "key_arn"],
+            Partition::Grant => &["grant_id"],
             Partition::Hour | Partition::Day | Partition::Resource => &[],
         }
     }
@@ -266,6 +269,7 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
                     "resource" => Some(Partition::Resource),
                     "principal, resource" => Some(Partition::PrincipalResource),
                     "principal, key" => Some(Partition::PrincipalKey),
+                    "grant" => Some(Partition::Grant),
                     _ => None,
                 };
                 if header.partition.is_none() {
@@ -273,7 +277,7 @@ fn read(entries: &[Entry], mut complain: impl FnMut(u64, String)) -> Header {
                         *line,
                         format!(
                             "partition `{value}` is none of: hour; day; principal; key; resource; principal, resource; \
-                             principal, key"
+                             principal, key; grant"
                         ),
                     );
                 }

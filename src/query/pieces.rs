@@ -1,9 +1,10 @@
 //! Where a query is cut, so that its memory does not grow with the case.
 //!
 //! In: a query whose header says how it may be cut, and the numbers of rows of the tables it reads. Out: the pieces it runs
-//! on, one after the other: stretches of time, or ranges of principals, keys or resources, each with about as many rows as fit into
-//! the memory of one piece. Every table that has the column is cut the same way. A piece can be larger when one hour, one
-//! principal, or one resource of a principal, has more rows than that. Results do not depend on where the cuts fall, which tests hold.
+//! on, one after the other: stretches of time, or ranges of principals, keys, resources or grants, each with about as many rows as
+//! fit into the memory of one piece. Every table that has the column is cut the same way. A piece can be larger when one hour,
+//! one principal, or one resource of a principal, has more rows than that. Results do not depend on where the cuts fall, which
+//! tests hold.
 
 use super::engine::{Condition, Part, Piece, ScratchFolder, SqlEngine, words};
 use super::header::Partition;
@@ -17,8 +18,18 @@ use std::path::{Path, PathBuf};
 
 const HOUR: i64 = 3_600;
 
-/// Rows of other tables than `events` that one piece may have for each row of `events`: theirs are shorter.
-const OTHER_ROWS: u64 = 2;
+/// Rows of other tables than `events` that one piece may have for two rows of `events`: theirs are shorter.
+const OTHER_ROWS: u64 = 3;
+
+/// The column that tells a row's grant.
+const GRANT: &str = "grant_id";
+
+/// A grant has so many columns of text, all of them its own, that a piece may have only one row of it where it may have that many
+/// rows of `events`.
+const GRANTS: u64 = 4;
+
+/// Letters that grants are counted by. Their ids are random hexadecimal digits, so the first number gives 4,096 counts.
+const BEGINNINGS: [u64; 2] = [3, 12];
 
 /// With more pieces than this between principals, keys or resources, large tables are dealt out to files once instead of being
 /// read anew for each piece.
@@ -32,6 +43,19 @@ const SAMPLES: u64 = 64;
 
 /// The columns that tell a row's time, the finest first.
 const TIME_COLUMNS: [&str; 4] = ["event_epoch", "slot_epoch", "hour_epoch", "day_epoch"];
+
+/// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
+pub(super) const TIME_KEYS: [&str; 9] = [
+    "hour_epoch",
+    "day_epoch",
+    "slot_epoch",
+    "event_epoch",
+    "event_time",
+    "event_date",
+    "hour_time",
+    "day_time",
+    "hour",
+];
 
 /// How a query runs: no pieces means at once.
 #[derive(Default)]
@@ -52,7 +76,11 @@ struct Table {
 
 impl Table {
     fn limit(&self, piece_rows: u64) -> u64 {
-        if self.name == "events" { piece_rows } else { piece_rows * OTHER_ROWS }
+        match self.column {
+            GRANT => (piece_rows / GRANTS).max(1),
+            _ if self.name == "events" => piece_rows,
+            _ => (piece_rows * OTHER_ROWS / 2).max(1),
+        }
     }
 
     fn part(&self, condition: Condition) -> Part {
@@ -75,9 +103,11 @@ impl Session {
         match partition {
             Partition::Hour => self.cut_by_time(&tables, largest, HOUR, limit),
             Partition::Day => self.cut_by_time(&tables, largest, DAY, limit),
-            Partition::Principal | Partition::Key | Partition::PrincipalResource | Partition::PrincipalKey => {
-                self.cut_by_text(query, &tables, largest, limit)
-            }
+            Partition::Principal
+            | Partition::Key
+            | Partition::PrincipalResource
+            | Partition::PrincipalKey
+            | Partition::Grant => self.cut_by_text(query, &tables, largest, limit),
             Partition::Resource => self.cut_by_hash(query, &tables, largest.rows.div_ceil(limit)),
         }
     }
@@ -159,7 +189,10 @@ impl Session {
     }
 
     fn cut_by_text(&mut self, query: &Prepared, tables: &[Table], largest: &Table, limit: u64) -> Result<Cut> {
-        let counts = self.text_counts(&largest.name, largest.column)?;
+        let counts = match largest.column {
+            GRANT => self.beginning_counts(&largest.name, GRANT, limit)?,
+            column => self.text_counts(&largest.name, column)?,
+        };
         if let Some(within) = largest.within
             && counts.iter().any(|(_, count)| *count > limit)
         {
@@ -260,13 +293,12 @@ impl Session {
             split: split.clone(),
         };
         let stretches = self.stretches_of(table)?;
-        let files = self.engine.deal_out(&deal, &stretches, folder)?;
-        for (piece, file) in pieces.iter_mut().zip(files) {
+        let dealt = self.engine.deal_out(&deal, &stretches, folder)?;
+        for (piece, files) in pieces.iter_mut().zip(dealt) {
             for part in piece.iter_mut().filter(|part| part.table == table.name) {
-                (part.files, part.condition) = match file.is_file() {
-                    true => (vec![file.clone()], None),
-                    false => (Vec::new(), Some(Condition::Never)),
-                };
+                // No file at all would be the whole table.
+                part.condition = files.is_empty().then_some(Condition::Never);
+                part.files.clone_from(&files);
             }
         }
         Ok(())
@@ -307,8 +339,25 @@ impl Session {
 
     /// How often each value of a text column stands in a table, in the order of the values.
     pub(super) fn text_counts(&mut self, table: &str, column: &str) -> Result<Vec<(Option<String>, u64)>> {
+        self.counts_of(table, column)
+    }
+
+    /// The same by how the values begin, with as few letters as tell pieces of `limit` rows apart: of grants there can be
+    /// millions. Beginnings have the order of what begins with them, so each is where a piece can begin.
+    fn beginning_counts(&mut self, table: &str, column: &str, limit: u64) -> Result<Vec<(Option<String>, u64)>> {
+        for letters in BEGINNINGS {
+            let counts = self.counts_of(table, &format!("SUBSTR({column}, 1, {letters})"))?;
+            if counts.iter().all(|(_, count)| *count <= limit) {
+                return Ok(counts);
+            }
+        }
+        self.counts_of(table, column)
+    }
+
+    fn counts_of(&mut self, table: &str, value: &str) -> Result<Vec<(Option<String>, u64)>> {
         let sql = format!(
-            "SELECT {column}, CAST(COUNT(*) AS BIGINT) AS n FROM {table} GROUP BY {column} ORDER BY {column} NULLS FIRST"
+            "SELECT {value} AS value, CAST(COUNT(*) AS BIGINT) AS n FROM {table} GROUP BY {value} \
+             ORDER BY value NULLS FIRST"
         );
         let rows = self.own(&sql)?.rows;
         let counts = rows.into_iter().map(|row| {

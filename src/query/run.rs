@@ -11,7 +11,7 @@ use super::guard::{self, Guarded, OrderKey, TableSource, Tables};
 use super::header::{Header, Partition, QueryKind};
 use super::library::{Library, LibraryQuery};
 use super::params::{Overrides, Param, ParamValue};
-use super::pieces::cut_texts;
+use super::pieces::{TIME_KEYS, cut_texts};
 use super::table::{ResultColumn, Table};
 use crate::case::FACT_TABLES;
 use crate::case::inputs::INPUT_COLUMNS;
@@ -34,10 +34,6 @@ const PART_BYTES: u64 = 32 << 20;
 
 /// Pieces that a query is cut into at most, about, to see that its rows do not depend on it: each takes a statement.
 const MOST_CUTS: u64 = 200;
-
-/// Columns that grow with time: when the first key of a view's order is one of them, its pieces are in order as they come.
-const TIME_KEYS: [&str; 8] =
-    ["hour_epoch", "day_epoch", "event_epoch", "event_time", "event_date", "hour_time", "day_time", "hour"];
 
 /// What a run may set.
 #[derive(Clone, Debug)]
@@ -201,7 +197,9 @@ impl Session {
         self.engine.register_rows("evidence", &row)?;
         self.sources.insert("evidence".to_owned(), TableSource::Select(evidence.to_owned()));
         if self.settings.home_accounts.is_empty() {
-            let seen = "SELECT DISTINCT account_id FROM events WHERE account_id IS NOT NULL ORDER BY account_id";
+            // Not DISTINCT, which Polars runs after the sort.
+            let seen =
+                "SELECT account_id FROM events WHERE account_id IS NOT NULL GROUP BY account_id ORDER BY account_id";
             let rows = self.own(seen)?.rows;
             let texts = rows.iter().flatten().map(|cell| cell.to_text().into_owned());
             self.settings.home_accounts = texts.collect();

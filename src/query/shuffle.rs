@@ -1,9 +1,10 @@
 //! Dealing the rows of a large table out to files, so that each piece of a query reads its own rows and no others.
 //!
-//! In: a table, the columns that a query needs, and how values of one or two text columns belong to pieces. Out: one Parquet
-//! file per piece. Without it a query that is cut between principals or keys would read all events once for each piece, which for a
-//! hundred pieces is a hundred times. The table is read in stretches of time, and dealt out in two rounds when there are many
-//! files, so memory grows neither with the rows nor with the files.
+//! In: a table, the columns that a query needs, and how values of one or two text columns belong to pieces. Out: the Parquet
+//! files of each piece. Without it a query that is cut between principals or keys would read all events once for each piece, which
+//! for a hundred pieces is a hundred times. The table is read in stretches of time, and dealt out in two rounds when there are many
+//! pieces; a file ends after a few row groups, because its writer keeps what it will say of each. So memory grows neither with the
+//! rows nor with the pieces.
 
 use super::engine::{Piece, Polars, SqlEngine, Writer};
 use super::stack::guarded;
@@ -13,18 +14,22 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows that wait in memory for their files, all files together.
-const WAITING: usize = 200_000;
+/// Rows that wait in memory for their files, all piles together. They can have a kilobyte each.
+const WAITING: usize = 100_000;
 
 /// Rows handed over by the engine at once.
 const BATCH: usize = 16 << 10;
 
-/// Files written at once. Of more, each would get so few rows at a time that the descriptions of its row groups would be
-/// larger than the rows.
+/// Piles at once. Of more, each would get so few rows at a time that the descriptions of its row groups would be larger than
+/// the rows.
 const FAN_OUT: usize = 48;
+
+/// Row groups of a file. The writer keeps some 1.7 kB for each column of each (measured), until the file ends.
+const GROUPS: usize = 8;
 
 /// What is dealt out, and how.
 #[derive(Clone)]
@@ -121,11 +126,17 @@ impl Strider {
     }
 }
 
-/// One file and the rows that wait for it.
+/// The files of one piece, or of some, and the rows that wait for them.
+#[derive(Default)]
 struct Pile {
-    path: PathBuf,
+    /// The folder and what the names of its files begin with.
+    place: PathBuf,
+    name: String,
+    files: Vec<PathBuf>,
     waiting: Option<DataFrame>,
+    /// The last file, until it has its row groups, and how many it has.
     writer: Option<Writer>,
+    groups: usize,
 }
 
 impl Pile {
@@ -142,20 +153,35 @@ impl Pile {
         if is_full { self.write() } else { Ok(()) }
     }
 
-    /// Writes all rows that wait, and the footer.
-    fn finish(&mut self) -> PolarsResult<()> {
+    /// Writes all rows that wait, and the last footer. Gives the files.
+    fn finish(&mut self) -> PolarsResult<Vec<PathBuf>> {
         self.write()?;
-        self.writer.take().map_or(Ok(()), |writer| writer.finish())
+        self.end_file()?;
+        Ok(std::mem::take(&mut self.files))
     }
 
     fn write(&mut self) -> PolarsResult<()> {
         let Some(mut rows) = self.waiting.take() else { return Ok(()) };
         rows.rechunk_mut();
+        if self.groups == GROUPS {
+            self.end_file()?;
+        }
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => self.writer.insert(Writer::create(&self.path, rows.schema())?),
+            None => {
+                let path = self.place.join(format!("{}-{}.parquet", self.name, self.files.len()));
+                let writer = Writer::create(&path, rows.schema())?;
+                self.files.push(path);
+                self.writer.insert(writer)
+            }
         };
+        self.groups += 1;
         writer.append(&rows)
+    }
+
+    fn end_file(&mut self) -> PolarsResult<()> {
+        self.groups = 0;
+        self.writer.take().map_or(Ok(()), |writer| writer.finish())
     }
 }
 
@@ -214,39 +240,51 @@ fn for_each_values(
 
 impl Polars {
     /// Deals the rows of a table out to files in `folder`, reading it in `stretches` (or at once when there are none). Gives
-    /// the path of each file; one without rows is not there.
+    /// the files of each piece; one without rows has none.
     ///
     /// # Errors
     /// When the table cannot be read or a file cannot be written.
-    pub(super) fn deal_out(&mut self, deal: &Deal, stretches: &[Piece], folder: &Path) -> Result<Vec<PathBuf>> {
-        let files = deal.split.files();
-        let name = |round: &str, number: usize| folder.join(format!("{}-{round}{number}.parquet", deal.table));
-        let paths: Vec<PathBuf> = (0..files).map(|number| name("", number)).collect();
-        if files <= FAN_OUT {
-            self.deal_once(deal, stretches, &paths, Round { first: 0, width: 1 })?;
-            return Ok(paths);
+    pub(super) fn deal_out(&mut self, deal: &Deal, stretches: &[Piece], folder: &Path) -> Result<Vec<Vec<PathBuf>>> {
+        let pieces = deal.split.files();
+        let piles = |round: &str, numbers: Range<usize>| -> Vec<Pile> {
+            let name = |number: usize| format!("{}-{round}{number}", deal.table);
+            numbers.map(|number| Pile { place: folder.to_owned(), name: name(number), ..Pile::default() }).collect()
+        };
+        if pieces <= FAN_OUT {
+            return self.deal_once(deal, stretches, piles("", 0..pieces), Round { first: 0, width: 1 });
         }
-        // First to a few files that each hold the rows of many, then each of these once more.
-        let width = files.div_ceil(FAN_OUT);
-        let rough: Vec<PathBuf> = (0..files.div_ceil(width)).map(|number| name("rough-", number)).collect();
-        self.deal_once(deal, stretches, &rough, Round { first: 0, width })?;
-        for (number, (rough, fine)) in rough.iter().zip(paths.chunks(width)).enumerate() {
-            if rough.is_file() {
-                let table = "roughly_dealt_rows".to_owned();
-                self.register_files(&table, std::slice::from_ref(rough), &[])?;
-                let deal = Deal { table: table.clone(), ..deal.clone() };
-                let dealt = self.deal_once(&deal, &[], fine, Round { first: number * width, width: 1 });
-                self.forget(&table);
-                dealt?;
-                std::fs::remove_file(rough).map_err(|error| Error::file(rough, "remove dealt rows", error))?;
+        // First to a few piles that each hold the rows of many pieces, then each of these once more.
+        let width = pieces.div_ceil(FAN_OUT);
+        let rough = piles("rough-", 0..pieces.div_ceil(width));
+        let rough = self.deal_once(deal, stretches, rough, Round { first: 0, width })?;
+        let mut fine = Vec::with_capacity(pieces);
+        for (number, rough) in rough.into_iter().enumerate() {
+            let first = number * width;
+            let last = (first + width).min(pieces);
+            if rough.is_empty() {
+                fine.resize(last, Vec::new());
+                continue;
+            }
+            let table = "roughly_dealt_rows".to_owned();
+            self.register_files(&table, &rough, &[])?;
+            let again = Deal { table: table.clone(), ..deal.clone() };
+            let dealt = self.deal_once(&again, &[], piles("", first..last), Round { first, width: 1 });
+            self.forget(&table);
+            fine.extend(dealt?);
+            for file in rough {
+                std::fs::remove_file(&file).map_err(|error| Error::file(&file, "remove dealt rows", error))?;
             }
         }
-        Ok(paths)
+        Ok(fine)
     }
 
-    fn deal_once(&mut self, deal: &Deal, stretches: &[Piece], paths: &[PathBuf], round: Round) -> Result<()> {
-        let piles: Vec<Pile> =
-            paths.iter().map(|path| Pile { path: path.clone(), waiting: None, writer: None }).collect();
+    fn deal_once(
+        &mut self,
+        deal: &Deal,
+        stretches: &[Piece],
+        piles: Vec<Pile>,
+        round: Round,
+    ) -> Result<Vec<Vec<PathBuf>>> {
         let piles = Arc::new(Mutex::new(piles));
         let whole = [Vec::new()];
         for stretch in if stretches.is_empty() { &whole[..] } else { stretches } {
@@ -256,10 +294,7 @@ impl Polars {
             dealt?;
         }
         let mut piles = piles.lock().unwrap_or_else(PoisonError::into_inner);
-        for pile in piles.iter_mut() {
-            guarded(&deal.query, || pile.finish())?;
-        }
-        Ok(())
+        piles.iter_mut().map(|pile| guarded(&deal.query, || pile.finish())).collect()
     }
 
     /// Every so many rows' value of a table's column `within`, for those values of its column `column` that `strides` names.
@@ -314,7 +349,8 @@ impl Polars {
         let columns: Vec<Expr> = deal.columns.iter().map(|name| col(name.as_str())).collect();
         let frame = self.table(&deal.table)?.select(columns);
         let count = piles.lock().unwrap_or_else(PoisonError::into_inner).len();
-        let limit = WAITING / count.max(1);
+        // A few piles get no larger row groups than a written table has.
+        let limit = (WAITING / count.max(1)).min(BATCH);
         let (told, piles) = (deal.clone(), piles.clone());
         guarded(&deal.query, move || {
             let sink = PlanCallback::new(move |batch: DataFrame| {
@@ -373,14 +409,19 @@ mod tests {
             by: vec!["principal".to_owned()],
             split,
         };
-        let paths = engine.deal_out(&deal, &[], folder.path()).unwrap();
-        let there = paths.iter().filter(|path| path.is_file()).count();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), there, "nothing else is left in the folder");
-        let read = |path: &PathBuf| {
-            if !path.is_file() {
+        let dealt = engine.deal_out(&deal, &[], folder.path()).unwrap();
+        let there: Vec<&PathBuf> = dealt.iter().flatten().collect();
+        assert!(there.iter().all(|path| path.is_file()));
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            there.len(),
+            "nothing else is left in the folder"
+        );
+        let read = |files: &Vec<PathBuf>| {
+            if files.is_empty() {
                 return Vec::new();
             }
-            engine.register_files("dealt", std::slice::from_ref(path), &[]).unwrap();
+            engine.register_files("dealt", files, &[]).unwrap();
             let sql = "SELECT COALESCE(principal, 'nobody') AS principal, value FROM dealt ORDER BY principal, value";
             let table = engine.execute(&Statement { query: "test", sql, lists: &BTreeSet::new() }).unwrap();
             let row = |row: &Vec<Cell<'static>>| match row.as_slice() {
@@ -389,7 +430,7 @@ mod tests {
             };
             table.rows.iter().map(row).collect()
         };
-        paths.iter().map(read).collect()
+        dealt.iter().map(read).collect()
     }
 
     #[test]
@@ -405,6 +446,23 @@ mod tests {
                 assert_eq!(nobody.len(), if number + 1 == names { 3 } else { 0 });
             }
         }
+    }
+
+    #[test]
+    fn a_file_ends_after_some_row_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pile = Pile { place: folder.path().to_owned(), name: "rows".to_owned(), ..Pile::default() };
+        let count = 2 * GROUPS as i64 + 1;
+        for number in 0..count {
+            pile.add(df!("number" => [number]).unwrap(), 1).unwrap();
+        }
+        let files = pile.finish().unwrap();
+        assert_eq!(files.len(), 3);
+        let mut engine = Polars::new(None);
+        engine.register_files("dealt", &files, &[]).unwrap();
+        let statement = Statement { query: "test", sql: "SELECT number FROM dealt", lists: &BTreeSet::new() };
+        let rows = engine.execute(&statement).unwrap().rows.concat();
+        assert_eq!(rows, (0..count).map(Cell::Integer).collect::<Vec<_>>());
     }
 
     #[test]

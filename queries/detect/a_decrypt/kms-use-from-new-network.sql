@@ -59,10 +59,12 @@ WITH origins AS (
   JOIN agent_beginnings AS f ON f.agent_who = u.user_who AND f.known_agent = u.used_agent AND f.agent_epoch = u.used_epoch
   GROUP BY u.user_who, u.user_network
 ), access_keys AS (
+  -- What stands in one row only cannot have moved, and most temporary keys do.
   SELECT k.access_key_id AS begun_key, MIN(k.first_epoch) AS key_epoch
   FROM origins AS k
   WHERE k.access_key_id LIKE 'ASIA%'
   GROUP BY k.access_key_id
+  HAVING COUNT(*) > 1
 ), key_networks AS (
   SELECT
     m.access_key_id,
@@ -70,7 +72,7 @@ WITH origins AS (
     m.network,
     MIN(m.first_epoch) AS arrival_epoch
   FROM origins AS m
-  WHERE m.access_key_id LIKE 'ASIA%'
+  SEMI JOIN access_keys AS o ON o.begun_key = m.access_key_id
   GROUP BY m.access_key_id, m.principal, m.network
 ), moved_keys AS (
   SELECT
@@ -130,22 +132,30 @@ WITH origins AS (
 ), judged_origins AS (
   SELECT
     a.principal, a.network AS place, a.key_arn, a.account_id, a.region, a.call_count, a.first_time, a.last_time,
-    a.first_epoch, a.source_ip, a.event_id, CAST(0 AS BIGINT) AS episode_day, a.agent,
-    b.new_agent, b.moved_key,
-    CASE WHEN b.new_agent IS NOT NULL THEN 1 ELSE 0 END AS is_new_place,
+    a.first_epoch, a.source_ip, a.event_id, CAST(0 AS BIGINT) AS episode_day, a.agent, b.moved_key,
+    1 AS is_new_place,
     CASE WHEN c.outside_key IS NOT NULL AND a.vpc_endpoint_id IS NULL THEN 1 ELSE 0 END AS is_outside,
     c.inside_before
   FROM origins AS a
-  LEFT JOIN new_places AS b ON b.place_who = a.principal AND b.place_network = a.network
+  JOIN new_places AS b ON b.place_who = a.principal AND b.place_network = a.network
   LEFT JOIN outside_users AS c ON c.outside_who = a.principal AND c.outside_network = a.network AND c.outside_key = a.key_arn
+  UNION ALL
+  SELECT
+    aa.principal, aa.network AS place, aa.key_arn, aa.account_id, aa.region, aa.call_count, aa.first_time, aa.last_time,
+    aa.first_epoch, aa.source_ip, aa.event_id, CAST(0 AS BIGINT) AS episode_day, aa.agent, NULL AS moved_key,
+    0 AS is_new_place,
+    1 AS is_outside,
+    cc.inside_before
+  FROM origins AS aa
+  JOIN outside_users AS cc ON cc.outside_who = aa.principal AND cc.outside_network = aa.network AND cc.outside_key = aa.key_arn
+  ANTI JOIN new_places AS bb ON bb.place_who = aa.principal AND bb.place_network = aa.network
+  WHERE aa.vpc_endpoint_id IS NULL
 ), finding_rows AS (
   SELECT
     d.principal, d.place, d.episode_day, d.key_arn, d.account_id, d.region, d.call_count, d.first_time, d.last_time,
     d.first_epoch, d.source_ip, d.event_id, d.agent, d.moved_key, d.is_new_place, d.is_outside, d.inside_before,
     0 AS is_refused
   FROM judged_origins AS d
-  WHERE d.is_new_place = 1
-     OR d.is_outside = 1
   UNION ALL
   SELECT
     e.principal, e.vpc_endpoint_id AS place,
