@@ -19,7 +19,7 @@ use keytrail::error::Problem;
 use keytrail::json;
 use keytrail::normalize::normalize;
 use keytrail::read::{End, Limits, Reader, Visitor};
-use keytrail::scan::prefilter::may_matter;
+use keytrail::scan::prefilter::Prefilter;
 use keytrail::scan::{MAX_RECORD, RawRecord, Scanner, Sink, Skip, Verdict};
 
 #[path = "../examples/support/clock.rs"]
@@ -137,20 +137,20 @@ fn read(bencher: Bencher<'_, '_>, size: Size) {
 
 /// Counts records; with the prefilter, those that may matter.
 struct Count {
-    prefilter: bool,
+    prefilter: Option<Prefilter>,
     records: u64,
 }
 
 impl Sink for Count {
     fn record(&mut self, record: RawRecord<'_>) -> Verdict {
-        self.records += u64::from(!self.prefilter || may_matter(record.bytes));
+        self.records += u64::from(self.prefilter.is_none_or(|prefilter| prefilter.may_matter(record.bytes)));
         Verdict::Accepted
     }
 
     fn skip(&mut self, _: Skip) {}
 }
 
-fn count(text: &str, scanner: &mut Scanner, prefilter: bool) -> u64 {
+fn count(text: &str, scanner: &mut Scanner, prefilter: Option<Prefilter>) -> u64 {
     let mut count = Count { prefilter, records: 0 };
     scanner.reset();
     scanner.feed(text.as_bytes(), &mut count);
@@ -163,7 +163,7 @@ fn count(text: &str, scanner: &mut Scanner, prefilter: bool) -> u64 {
 fn scan(bencher: Bencher<'_, '_>, size: Size) {
     let text = log_text(size);
     let mut scanner = Scanner::new(MAX_RECORD);
-    bencher.counter(BytesCount::of_str(&text)).bench_local(|| count(black_box(&text), &mut scanner, false));
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| count(black_box(&text), &mut scanner, None));
 }
 
 /// Record boundaries, and the test whether a record is worth parsing.
@@ -171,7 +171,7 @@ fn scan(bencher: Bencher<'_, '_>, size: Size) {
 fn scan_and_prefilter(bencher: Bencher<'_, '_>, size: Size) {
     let text = log_text(size);
     let mut scanner = Scanner::new(MAX_RECORD);
-    bencher.counter(BytesCount::of_str(&text)).bench_local(|| count(black_box(&text), &mut scanner, true));
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| count(black_box(&text), &mut scanner, Some(Prefilter::default())));
 }
 
 /// KMS records to trees.

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 /// Partitions: each is sorted on its own, so the largest part in memory is a 64th.
 const PARTITIONS: usize = 64;
-/// Hashes kept in memory, over all partitions: 16 MiB.
-const IN_MEMORY: usize = 2 << 20;
+/// Hashes kept in memory, over all partitions: 4 MiB, and room to grow.
+const IN_MEMORY: usize = 512 << 10;
 
 /// Collects ids.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::integrity::{Observation, Witness};
 use crate::json;
 use crate::normalize;
 use crate::read::{End, Reader, Visitor};
-use crate::scan::prefilter::may_matter;
+use crate::scan::prefilter::Prefilter;
 use crate::scan::relevance::{Adjacent, Relevance, relevance};
 use crate::scan::{ContentKind, RawRecord, Scanner, Sink, Skip, Verdict};
 use std::borrow::Cow;
@@ -106,6 +106,7 @@ impl InputRow {
 /// What one thread needs to read files, one after the other.
 pub struct FileWorker {
     scanner: Scanner,
+    prefilter: Prefilter,
     filter: RecordFilter,
     witness: Option<Witness>,
     is_surveying: bool,
@@ -173,6 +174,7 @@ enum Prose {
 
 /// Takes the records of one file.
 struct Keeper<'w, 's> {
+    prefilter: Prefilter,
     filter: &'w RecordFilter,
     recipients: &'w mut BTreeSet<String>,
     /// The file's name, and the member's after a `!`.
@@ -191,6 +193,7 @@ impl FileWorker {
     pub fn new(max_record: usize, filter: &RecordFilter) -> FileWorker {
         FileWorker {
             scanner: Scanner::new(max_record),
+            prefilter: Prefilter::default(),
             filter: filter.clone(),
             witness: None,
             is_surveying: false,
@@ -214,11 +217,12 @@ impl FileWorker {
     /// Reads one file and appends its rows to `rows`.
     pub fn read(&mut self, reader: &mut Reader, source: &Source, rows: &mut RowBuffer<'_>) -> InputRow {
         let place = source.name();
-        let FileWorker { scanner, filter, witness, is_surveying, recipients } = self;
+        let FileWorker { scanner, prefilter, filter, witness, is_surveying, recipients } = self;
         if let Some(witness) = witness {
             witness.begin(&source.path().to_string_lossy());
         }
         let keeper = Keeper {
+            prefilter: *prefilter,
             filter,
             recipients,
             name_length: place.len(),
@@ -358,7 +362,7 @@ impl Visitor for Visit<'_, '_> {
 
 impl Sink for Keeper<'_, '_> {
     fn record(&mut self, record: RawRecord<'_>) -> Verdict {
-        if !may_matter(record.bytes) {
+        if !self.prefilter.may_matter(record.bytes) {
             self.see_first(&record);
             return Verdict::Accepted;
         }

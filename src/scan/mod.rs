@@ -5,7 +5,7 @@
 //! scanned in place; between chunks only an unfinished record is kept, and no more than `max_record` bytes of it.
 //! Envelopes are known by content, never by file name. Nothing here fails: what is not understood becomes a [`Skip`].
 //! Deliberately absent: parsing. A record's brackets match and that is all; whether it is JSON is for the sink to say,
-//! which parses only what [`prefilter::may_matter`] lets through, and answers [`Verdict::Malformed`] when it is not.
+//! which parses only what [`prefilter::Prefilter`] lets through, and answers [`Verdict::Malformed`] when it is not.
 
 mod embedded;
 mod envelope;

@@ -11,25 +11,36 @@ use super::structural::{self, Engine};
 /// Event names or sources kept until both are known. Real records have one of each; more means "may matter".
 const KEPT: usize = 4;
 
-/// True unless the record is certainly irrelevant.
-pub fn may_matter(record: &[u8]) -> bool {
-    may_matter_with(Engine::best(), record)
+/// The test, made once: what the processor can do is not asked again for each record.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefilter {
+    engine: Engine,
 }
 
-fn may_matter_with(engine: Engine, record: &[u8]) -> bool {
-    let mut seen = Seen::default();
-    let mut from = 0;
-    while let Some((block, mut starts)) = structural::next_pairs(engine, record, from) {
-        while starts != 0 {
-            let at = block + starts.trailing_zeros() as usize;
-            starts &= starts - 1;
-            if seen.pair_matters(record, at) {
-                return true;
-            }
-        }
-        from = block + 64;
+impl Default for Prefilter {
+    /// The fastest that this processor can run.
+    fn default() -> Prefilter {
+        Prefilter { engine: Engine::best() }
     }
-    seen.matters()
+}
+
+impl Prefilter {
+    /// True unless the record is certainly irrelevant.
+    pub fn may_matter(self, record: &[u8]) -> bool {
+        let mut seen = Seen::default();
+        let mut from = 0;
+        while let Some((block, mut starts)) = structural::next_pairs(self.engine, record, from) {
+            while starts != 0 {
+                let at = block + starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                if seen.pair_matters(record, at) {
+                    return true;
+                }
+            }
+            from = block + 64;
+        }
+        seen.matters()
+    }
 }
 
 /// What was found of the two fields that decide together.
@@ -154,7 +165,7 @@ mod tests {
             "{}",
             "",
         ] {
-            assert!(!may_matter(record.as_bytes()), "{record}");
+            assert!(!Prefilter::default().may_matter(record.as_bytes()), "{record}");
         }
     }
 
@@ -174,7 +185,7 @@ mod tests {
             r#"{"requestParameters":{"CMKARN"	: "x"}}"#,
             r#"{"eventSource":"s3.amazonaws.com","eventSource":"kms.amazonaws.com"}"#,
         ] {
-            assert!(may_matter(record.as_bytes()), "{record}");
+            assert!(Prefilter::default().may_matter(record.as_bytes()), "{record}");
         }
     }
 
@@ -255,7 +266,7 @@ mod tests {
             let field = |name: &str| value.get(name).as_str().unwrap_or_default().to_owned();
             let exact = relevance(&field("eventSource"), &field("eventName"), None, value.get("requestParameters"));
             for engine in Engine::all() {
-                let passed = may_matter_with(engine, text.as_bytes());
+                let passed = Prefilter { engine }.may_matter(text.as_bytes());
                 assert!(passed || exact == Relevance::No, "{exact:?} was rejected: {text}");
                 rejected += usize::from(!passed);
             }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Runs merged at once: far below the usual limit of 1,024 open files.
 const FAN_IN: usize = 200;
 /// Bytes read ahead of each run.
-const READ_AHEAD: usize = 64 << 10;
+const READ_AHEAD: usize = 32 << 10;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
