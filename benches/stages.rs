@@ -171,7 +171,9 @@ fn scan(bencher: Bencher<'_, '_>, size: Size) {
 fn scan_and_prefilter(bencher: Bencher<'_, '_>, size: Size) {
     let text = log_text(size);
     let mut scanner = Scanner::new(MAX_RECORD);
-    bencher.counter(BytesCount::of_str(&text)).bench_local(|| count(black_box(&text), &mut scanner, Some(Prefilter::default())));
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench_local(|| count(black_box(&text), &mut scanner, Some(Prefilter::default())));
 }
 
 /// KMS records to trees.

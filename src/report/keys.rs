@@ -9,10 +9,11 @@ use super::diff;
 use super::evidence::Evidence;
 use super::findings::{Findings, SEVERITIES};
 use super::format::{count, many, span, when};
-use super::model::{Fact, Grid, Item, Paged, PolicyVersion, Subject, fact};
+use super::model::{EachSubject, Fact, Grid, Item, Paged, PolicyVersion, Subject, fact};
 use super::paged::{Texts, block};
 use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::{Subjects, shown};
+use crate::error::Result;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -411,14 +412,18 @@ fn policy_versions(rows: &[Row<'_>]) -> Vec<PolicyVersion> {
     versions
 }
 
-/// The sections of all chosen keys, in their order.
+/// What the sections of all chosen keys show, in their order, one after the other.
+///
+/// # Errors
+/// Those of `each`.
 pub(super) fn sections(
     asked: &mut Asked<'_>,
     findings: &Findings,
     subjects: &Subjects,
     evidence: &Evidence,
     scale: Scale,
-) -> Vec<Subject> {
+    each: EachSubject<'_>,
+) -> Result<()> {
     let asides = asides(asked, scale);
     let [facts_by, usage, life, pairs, networks, grants, policies, aliases, acts] = [
         &asides.facts,
@@ -433,38 +438,34 @@ pub(super) fn sections(
     ]
     .map(|rows| rows.by("subject"));
     let none = Vec::new();
-    subjects
-        .keys
-        .iter()
-        .enumerate()
-        .map(|(i, key)| {
-            let row = facts_by.get(key).and_then(|rows| rows.first());
-            let [worst, number] = worst(findings.by_key.get(key));
-            let (acts, acts_note) = act_list(acts.get(key).unwrap_or(&none), Kind::Key, subjects, &evidence.anchors);
-            let mut grids = vec![
-                finding_grid(findings, Kind::Key, key),
-                pair_grid(pairs.get(key).unwrap_or(&none), subjects),
-                network_grid(networks.get(key).unwrap_or(&none)),
-                grant_grid("Grants", grants.get(key).unwrap_or(&none), subjects),
-                alias_grid(aliases.get(key).unwrap_or(&none), subjects),
-            ];
-            grids.retain(|grid| !grid.rows.is_empty());
-            Subject {
-                anchor: format!("key-{}", i + 1),
-                name: super::ask::visible(key, 300),
-                also: row.map(|row| row.text("aliases")).unwrap_or_default(),
-                brief: brief(row, &number),
-                worst,
-                facts: row.map(|row| facts(row, subjects)).unwrap_or_default(),
-                ribbon: super::ribbon::ribbon(scale, life.get(key).unwrap_or(&none)),
-                usage: chart::usage(scale, usage.get(key).unwrap_or(&none)),
-                grids,
-                policies: policy_versions(policies.get(key).unwrap_or(&none)),
-                acts,
-                acts_note,
-            }
-        })
-        .collect()
+    for (i, key) in subjects.keys.iter().enumerate() {
+        let row = facts_by.get(key).and_then(|rows| rows.first());
+        let [worst, number] = worst(findings.by_key.get(key));
+        let (acts, acts_note) = act_list(acts.get(key).unwrap_or(&none), Kind::Key, subjects, &evidence.anchors);
+        let mut grids = vec![
+            finding_grid(findings, Kind::Key, key),
+            pair_grid(pairs.get(key).unwrap_or(&none), subjects),
+            network_grid(networks.get(key).unwrap_or(&none)),
+            grant_grid("Grants", grants.get(key).unwrap_or(&none), subjects),
+            alias_grid(aliases.get(key).unwrap_or(&none), subjects),
+        ];
+        grids.retain(|grid| !grid.rows.is_empty());
+        each(Subject {
+            anchor: format!("key-{}", i + 1),
+            name: super::ask::visible(key, 300),
+            also: row.map(|row| row.text("aliases")).unwrap_or_default(),
+            brief: brief(row, &number),
+            worst,
+            facts: row.map(|row| facts(row, subjects)).unwrap_or_default(),
+            ribbon: super::ribbon::ribbon(scale, life.get(key).unwrap_or(&none)),
+            usage: chart::usage(scale, usage.get(key).unwrap_or(&none)),
+            grids,
+            policies: policy_versions(policies.get(key).unwrap_or(&none)),
+            acts,
+            acts_note,
+        })?;
+    }
+    Ok(())
 }
 
 fn brief(row: Option<&Row<'_>>, findings: &Item) -> String {

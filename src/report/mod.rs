@@ -36,7 +36,7 @@ use chart::Scale;
 use evidence::Evidence;
 use format::{many, size};
 use html::Pages;
-use model::{Report, Subject};
+use model::{EachSubject, Report};
 use std::path::Path;
 use subjects::Subjects;
 
@@ -116,43 +116,72 @@ fn shrink(report: &mut Report) -> bool {
     has_shrunk
 }
 
-/// Renders items until the budget is used; what did not fit is handed to `rest`.
-fn fill<T>(
-    items: &[T],
+/// Parts of the page, as far as they fit into a budget of bytes: from the first that does not, none is taken any more.
+struct Parts {
+    html: Vec<String>,
     budget: usize,
-    render: impl Fn(&T) -> Result<String>,
-    mut rest: impl FnMut(&T) -> Result<Option<String>>,
-) -> Result<(Vec<String>, usize)> {
-    let (mut out, mut used, mut shown) = (Vec::new(), 0, 0);
-    let mut is_full = false;
-    for item in items {
-        let html = if is_full { None } else { Some(render(item)?) };
-        match html {
-            Some(html) if used + html.len() <= budget => {
-                used += html.len();
-                shown += 1;
-                out.push(html);
-            }
-            _ => {
-                is_full = true;
-                out.extend(rest(item)?);
-            }
-        }
-    }
-    Ok((out, shown))
+    used: usize,
+    shown: usize,
+    is_full: bool,
 }
 
-fn sections(pages: &Pages, subjects: &[Subject], budget: usize, table: &str) -> Result<(Vec<String>, String)> {
-    let (html, shown) =
-        fill(subjects, budget, |subject| pages.subject(subject), |subject| pages.left_out(subject).map(Some))?;
-    let note = match shown == subjects.len() {
+impl Parts {
+    fn new(budget: usize) -> Parts {
+        Parts { html: Vec::new(), budget, used: 0, shown: 0, is_full: false }
+    }
+
+    /// Renders an item; what does not fit is handed to `rest`.
+    fn add<T>(
+        &mut self,
+        item: &T,
+        render: impl Fn(&T) -> Result<String>,
+        mut rest: impl FnMut(&T) -> Result<Option<String>>,
+    ) -> Result<()> {
+        let html = if self.is_full { None } else { Some(render(item)?) };
+        match html {
+            Some(html) if self.used + html.len() <= self.budget => {
+                self.used += html.len();
+                self.shown += 1;
+                self.html.push(html);
+            }
+            _ => {
+                self.is_full = true;
+                self.html.extend(rest(item)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Renders items until the budget is used.
+fn fill<T>(items: &[T], budget: usize, render: impl Fn(&T) -> Result<String>) -> Result<(Vec<String>, usize)> {
+    let mut parts = Parts::new(budget);
+    items.iter().try_for_each(|item| parts.add(item, &render, |_| Ok(None)))?;
+    Ok((parts.html, parts.shown))
+}
+
+/// Sections as `list` names their subjects, and a word on those that are left out.
+fn sections(
+    pages: &Pages,
+    budget: usize,
+    table: &str,
+    list: impl FnOnce(EachSubject<'_>) -> Result<()>,
+) -> Result<(Vec<String>, String)> {
+    let mut parts = Parts::new(budget);
+    let mut count = 0;
+    list(&mut |subject| {
+        count += 1;
+        parts.add(&subject, |subject| pages.subject(subject), |subject| pages.left_out(subject).map(Some))
+    })?;
+    let Parts { html, shown, .. } = parts;
+    let note = match shown == count {
         true => format!(
             "Those that findings of at least medium severity name, and the busiest. All are in the table {table}."
         ),
         false => format!(
             "The first {} of {} are shown in full, the worst first; the size of this file is bounded. All are in the table {table}.",
             size(shown),
-            size(subjects.len())
+            size(count)
         ),
     };
     Ok((html, note))
@@ -174,13 +203,14 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
     let (stories, more_stories) = story::stories(&mut asked, &findings, &subjects);
     let (keys, paged_keys) = keys::list(&mut asked, &findings, &subjects);
     let (principals, paged_principals) = principals::list(&mut asked, &findings, &subjects);
-    let key_details = keys::sections(&mut asked, &findings, &subjects, &evidence, scale);
-    let (key_sections, key_sections_note) = sections(pages, &key_details, KEY_SECTIONS, "keys")?;
-    let principal_details = principals::sections(&mut asked, &findings, &subjects, &evidence, scale);
-    let (principal_sections, principal_sections_note) =
-        sections(pages, &principal_details, PRINCIPAL_SECTIONS, "principals")?;
+    let (key_sections, key_sections_note) = sections(pages, KEY_SECTIONS, "keys", |each| {
+        keys::sections(&mut asked, &findings, &subjects, &evidence, scale, each)
+    })?;
+    let (principal_sections, principal_sections_note) = sections(pages, PRINCIPAL_SECTIONS, "principals", |each| {
+        principals::sections(&mut asked, &findings, &subjects, &evidence, scale, each)
+    })?;
     let rows = story::rows(&findings, &subjects, &evidence);
-    let (finding_rows, shown) = fill(&rows, FINDING_ROWS, |row| pages.finding(row), |_| Ok(None))?;
+    let (finding_rows, shown) = fill(&rows, FINDING_ROWS, |row| pages.finding(row))?;
     let reviews = opening::reviews(&mut asked);
     for (table, reason) in &asked.unanswered {
         limits
@@ -240,7 +270,7 @@ fn scale(asked: &mut Asked<'_>) -> Scale {
 
 /// The cited events as HTML. Events that did not fit lose their anchor, so that no link leads nowhere.
 fn cited(pages: &Pages, evidence: &mut Evidence) -> Result<(Vec<String>, String)> {
-    let (html, shown) = fill(&evidence.events, CITED, |event| pages.cited(event), |_| Ok(None))?;
+    let (html, shown) = fill(&evidence.events, CITED, |event| pages.cited(event))?;
     let kept: std::collections::BTreeSet<&str> =
         evidence.events.iter().take(shown).map(|event| event.anchor.as_str()).collect();
     evidence.anchors.retain(|_, anchor| kept.contains(anchor.as_str()));
@@ -258,12 +288,15 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out_from_the_first_on() {
-        let items = ["aa", "bbb", "c", "d"];
-        let rest = |item: &&str| Ok(Some(format!("({item})")));
-        let (out, shown) = fill(&items, 4, |item| Ok((*item).to_owned()), rest).unwrap();
-        assert_eq!((out.concat().as_str(), shown), ("aa(bbb)(c)(d)", 1));
-        let (out, shown) = fill(&items, 7, |item| Ok((*item).to_owned()), |_| Ok(None)).unwrap();
-        assert_eq!((out.concat().as_str(), shown), ("aabbbcd", 4));
+        let fill = |budget: usize| {
+            let mut parts = Parts::new(budget);
+            for item in ["aa", "bbb", "c", "d"] {
+                parts.add(&item, |item| Ok((*item).to_owned()), |item| Ok(Some(format!("({item})")))).unwrap();
+            }
+            (parts.html.concat(), parts.shown)
+        };
+        assert_eq!(fill(4), ("aa(bbb)(c)(d)".to_owned(), 1));
+        assert_eq!(fill(7), ("aabbbcd".to_owned(), 4));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`super::ask::visible`]; none is escaped, because the templates do that.
 
 use super::format::when;
+use crate::error::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -191,6 +192,9 @@ pub(super) struct FindingRow {
     /// Its events, as far as they are listed, with links to the raw ones.
     pub(super) ids: Vec<Item>,
 }
+
+/// Takes the subjects that have a section, one after the other: what one is made of is many times larger than its section.
+pub(super) type EachSubject<'e> = &'e mut dyn FnMut(Subject) -> Result<()>;
 
 /// How one key or principal is shown in full.
 #[derive(Debug, Clone, Serialize)]

@@ -10,9 +10,10 @@ use super::exposure;
 use super::findings::Findings;
 use super::format::{count, many, span};
 use super::keys::{GRANT_COLUMNS, List, grant_grid, worst};
-use super::model::{Fact, Grid, Item, Paged, Subject, fact};
+use super::model::{EachSubject, Fact, Grid, Item, Paged, Subject, fact};
 use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::Subjects;
+use crate::error::Result;
 
 /// Principals in the table for scripts.
 const LISTED: usize = 20_000;
@@ -172,14 +173,18 @@ const GRANTS: Question<'_> = Question {
     limit: ROWS,
 };
 
-/// The sections of all chosen principals, in their order.
+/// What the sections of all chosen principals show, in their order, one after the other.
+///
+/// # Errors
+/// Those of `each`.
 pub(super) fn sections(
     asked: &mut Asked<'_>,
     findings: &Findings,
     subjects: &Subjects,
     evidence: &Evidence,
     scale: Scale,
-) -> Vec<Subject> {
+    each: EachSubject<'_>,
+) -> Result<()> {
     let facts_question =
         Question { table: "principals", subject: "principal", select: FACTS, order: "x.principal", limit: 1 };
     let answers = [
@@ -195,39 +200,35 @@ pub(super) fn sections(
     let [facts_by, usage, pairs, networks, acts, classes, made, received] =
         answers.each_ref().map(|rows| rows.by("subject"));
     let none = Vec::new();
-    subjects
-        .principals
-        .iter()
-        .enumerate()
-        .map(|(i, principal)| {
-            let row = facts_by.get(principal).and_then(|rows| rows.first());
-            let [worst, number] = worst(findings.by_principal.get(principal));
-            let (acts, acts_note) =
-                act_list(acts.get(principal).unwrap_or(&none), Kind::Principal, subjects, &evidence.anchors);
-            let mut grids = vec![
-                finding_grid(findings, Kind::Principal, principal),
-                exposure::class_grid(classes.get(principal).unwrap_or(&none)),
-                key_grid(pairs.get(principal).unwrap_or(&none), subjects),
-                network_grid(networks.get(principal).unwrap_or(&none)),
-                grant_grid("Grants it made", made.get(principal).unwrap_or(&none), subjects),
-                grant_grid("Grants it received", received.get(principal).unwrap_or(&none), subjects),
-            ];
-            grids.retain(|grid| !grid.rows.is_empty());
-            let events = row.map_or(0, |row| row.number("event_count"));
-            Subject {
-                anchor: format!("principal-{}", i + 1),
-                name: super::ask::visible(principal, 300),
-                also: row.map(|row| row.text("principal_type")).unwrap_or_default(),
-                brief: format!("{}, findings: {}", many(events, "KMS event"), number.text),
-                worst,
-                facts: row.map(facts).unwrap_or_default(),
-                ribbon: None,
-                usage: chart::usage(scale, usage.get(principal).unwrap_or(&none)),
-                grids,
-                policies: Vec::new(),
-                acts,
-                acts_note,
-            }
-        })
-        .collect()
+    for (i, principal) in subjects.principals.iter().enumerate() {
+        let row = facts_by.get(principal).and_then(|rows| rows.first());
+        let [worst, number] = worst(findings.by_principal.get(principal));
+        let (acts, acts_note) =
+            act_list(acts.get(principal).unwrap_or(&none), Kind::Principal, subjects, &evidence.anchors);
+        let mut grids = vec![
+            finding_grid(findings, Kind::Principal, principal),
+            exposure::class_grid(classes.get(principal).unwrap_or(&none)),
+            key_grid(pairs.get(principal).unwrap_or(&none), subjects),
+            network_grid(networks.get(principal).unwrap_or(&none)),
+            grant_grid("Grants it made", made.get(principal).unwrap_or(&none), subjects),
+            grant_grid("Grants it received", received.get(principal).unwrap_or(&none), subjects),
+        ];
+        grids.retain(|grid| !grid.rows.is_empty());
+        let events = row.map_or(0, |row| row.number("event_count"));
+        each(Subject {
+            anchor: format!("principal-{}", i + 1),
+            name: super::ask::visible(principal, 300),
+            also: row.map(|row| row.text("principal_type")).unwrap_or_default(),
+            brief: format!("{}, findings: {}", many(events, "KMS event"), number.text),
+            worst,
+            facts: row.map(facts).unwrap_or_default(),
+            ribbon: None,
+            usage: chart::usage(scale, usage.get(principal).unwrap_or(&none)),
+            grids,
+            policies: Vec::new(),
+            acts,
+            acts_note,
+        })?;
+    }
+    Ok(())
 }
