@@ -63,10 +63,13 @@ impl IdIndex {
             let path = self.file(number);
             let Some(partition) = self.partitions.get_mut(number) else { continue };
             let bytes: Vec<u8> = partition.drain(..).flat_map(u64::to_le_bytes).collect();
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&path)
+            // What an interrupted job left in the folder are the ids that come now.
+            let mut how = std::fs::OpenOptions::new();
+            match self.spilled {
+                true => how.append(true),
+                false => how.create(true).write(true).truncate(true),
+            };
+            how.open(&path)
                 .and_then(|mut file| file.write_all(&bytes))
                 .map_err(|error| Error::file(&path, "write event ids", error))?;
         }
@@ -122,5 +125,27 @@ mod tests {
             expected.sort_unstable();
             assert_eq!(index.repeated().unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn what_an_interrupted_job_left_is_not_counted_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let mut index = IdIndex::new(folder.path().to_path_buf());
+            for part in 0..3 {
+                for i in 0..100 {
+                    index.push(format!("id-{part}-{i}").as_bytes()).unwrap();
+                }
+                index.write_out().unwrap();
+            }
+            // The first one is dropped without an end, with its files in the folder.
+            index.push(b"id-2-17").unwrap();
+            index.write_out().unwrap();
+        }
+        let mut index = IdIndex::new(folder.path().to_path_buf());
+        index.push(b"id-0-1").unwrap();
+        index.write_out().unwrap();
+        index.push(b"id-0-1").unwrap();
+        assert_eq!(index.repeated().unwrap(), [hash_id(b"id-0-1")]);
     }
 }
