@@ -587,11 +587,10 @@ impl<'a> Parser<'a> {
         let value = digits.and_then(|digits| {
             digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
         });
-        match value {
-            Some(_) => self.at += 4,
-            None => {
-                self.fail("four hex digits");
-            }
+        if value.is_some() {
+            self.at += 4;
+        } else {
+            self.fail("four hex digits");
         }
         value
     }

@@ -337,24 +337,20 @@ impl Session {
         Ok(stretches)
     }
 
-    /// How often each value of a text column stands in a table, in the order of the values.
-    pub(super) fn text_counts(&mut self, table: &str, column: &str) -> Result<Vec<(Option<String>, u64)>> {
-        self.counts_of(table, column)
-    }
-
-    /// The same by how the values begin, with as few letters as tell pieces of `limit` rows apart: of grants there can be
+    /// [`Session::text_counts`] by how the values begin, with as few letters as tell pieces of `limit` rows apart: of grants there can be
     /// millions. Beginnings have the order of what begins with them, so each is where a piece can begin.
     fn beginning_counts(&mut self, table: &str, column: &str, limit: u64) -> Result<Vec<(Option<String>, u64)>> {
         for letters in BEGINNINGS {
-            let counts = self.counts_of(table, &format!("SUBSTR({column}, 1, {letters})"))?;
+            let counts = self.text_counts(table, &format!("SUBSTR({column}, 1, {letters})"))?;
             if counts.iter().all(|(_, count)| *count <= limit) {
                 return Ok(counts);
             }
         }
-        self.counts_of(table, column)
+        self.text_counts(table, column)
     }
 
-    fn counts_of(&mut self, table: &str, value: &str) -> Result<Vec<(Option<String>, u64)>> {
+    /// How often each value of a text column, or of an expression of one, stands in a table, in the order of the values.
+    pub(super) fn text_counts(&mut self, table: &str, value: &str) -> Result<Vec<(Option<String>, u64)>> {
         let sql = format!(
             "SELECT {value} AS value, CAST(COUNT(*) AS BIGINT) AS n FROM {table} GROUP BY {value} \
              ORDER BY value NULLS FIRST"
