@@ -8,6 +8,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
+use keytrail::query::run::{Session, Settings};
+use keytrail::report::{self, Source};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,7 +42,7 @@ fn analyze(logs: &Path, case: &Path) {
     assert!(matches!(ran.status.code(), Some(0 | 2)), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
-fn report(case: &Path) -> String {
+fn report_of(case: &Path) -> String {
     std::fs::read_to_string(case.join("report.html")).unwrap()
 }
 
@@ -128,7 +130,7 @@ fn hostile_texts_are_no_markup() {
     hostile_logs(&logs);
     let case = folder.path().join("case");
     analyze(&logs, &case);
-    let html = report(&case);
+    let html = report_of(&case);
     assert!(html.contains("&lt;script&gt;window.hostile"), "the texts are in the report");
     let tags = tags(&html);
     let bad: Vec<&&str> = tags
@@ -150,14 +152,19 @@ fn the_same_case_gives_the_same_report() {
     let folder = TempDir::new().unwrap();
     let case = folder.path().join("case");
     analyze(&root().join("sample-logs"), &case);
-    let first = report(&case);
+    let first = report_of(&case);
     let manifest = std::fs::read(case.join("manifest.json")).unwrap();
     let again = keytrail().args(["report", "-q", "--case"]).arg(&case).args(["--jobs", "1"]).output().unwrap();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
-    assert!(first == report(&case), "made again, with one thread, it differs");
+    assert!(first == report_of(&case), "made again, with one thread, it differs");
     assert!(manifest == std::fs::read(case.join("manifest.json")).unwrap(), "made again, it changes no manifest");
     let checked = keytrail().args(["manifest", "check", "-q"]).arg(&case).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    // 5 rows of a piece cut every table of the sample that can be cut.
+    let settings = Settings { piece_rows: 5, ..Settings::default() };
+    let mut session = Session::open(&case, settings).unwrap();
+    let source = Source { case: &case, name: "case", is_inside: true };
+    assert!(first == report::render(&mut session, source).unwrap(), "made of small pieces, it differs");
     let outside = folder.path().join("annex.html");
     let make = |force: bool| {
         let mut command = keytrail();
@@ -247,7 +254,7 @@ fn a_browser_finds_nothing_wrong() {
         analyze(&logs, &case);
         case
     });
-    let html = report(&large);
+    let html = report_of(&large);
     assert!(html.len() < 15_000_000, "{} bytes", html.len());
     let manifest: Value = serde_json::from_slice(&std::fs::read(large.join("manifest.json")).unwrap()).unwrap();
     let findings: u64 = manifest["findings"].as_object().unwrap().values().filter_map(Value::as_u64).sum();

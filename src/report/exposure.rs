@@ -55,15 +55,48 @@ const SUMS: &str = "CAST(COUNT(DISTINCT CASE WHEN x.opened_count > 0 THEN x.cont
     CAST(SUM(x.written_count) AS BIGINT) AS written_count, CAST(SUM(x.direct_count) AS BIGINT) AS direct_count, \
     MIN(x.first_time) AS first_time, MAX(x.last_time) AS last_time";
 
-/// Sums by subject and kind of data; `chosen` is the table of subjects.
-pub(super) fn classes(asked: &mut Asked<'_>, chosen: &str) -> Rows {
-    let sql = format!(
-        "SELECT x.principal AS subject, x.context_class, {SUMS}, CAST(SUM(x.attested_count) AS BIGINT) AS attested_count, \
-         CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count \
-         FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal \
-         GROUP BY x.principal, x.context_class ORDER BY subject, opened_resources DESC, opened_count DESC, context_class"
-    );
-    asked.rows_in_pieces("exposure", Partition::Principal, &sql)
+/// The number of keys in rows of `exposure AS x`. It adds up over rows that have no key in common.
+const KEYS: &str = "CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count";
+
+/// Kinds of data with what they add up to, most opened first.
+pub(super) type Kinds = Vec<(String, Total)>;
+
+/// The kinds of data of each principal in the table `chosen`.
+pub(super) fn by_principal(asked: &mut Asked<'_>, chosen: &str) -> BTreeMap<String, Kinds> {
+    let cuts = [Partition::PrincipalResource, Partition::PrincipalKey];
+    kinds(asked, chosen, "x.principal AS subject, x.context_class", cuts)
+}
+
+/// The kinds of data of all principals in the table `chosen` together.
+fn of_all(asked: &mut Asked<'_>, chosen: &str) -> Kinds {
+    let cuts = [Partition::Resource, Partition::Key];
+    kinds(asked, chosen, "x.context_class", cuts).remove("").unwrap_or_default()
+}
+
+/// Adds up pieces of `exposure` by `group`: first such that have no resource in common, then such that have no key in common.
+/// A single piece with all of what one principal could open would have to hold the names of it all at once.
+fn kinds(asked: &mut Asked<'_>, chosen: &str, group: &str, cuts: [Partition; 2]) -> BTreeMap<String, Kinds> {
+    let names = group.replace(" AS subject", "");
+    let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
+    for (sums, partition) in [SUMS, KEYS].into_iter().zip(cuts) {
+        let sql = format!(
+            "SELECT {group}, {sums} FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal GROUP BY {names} \
+             ORDER BY context_class"
+        );
+        for row in asked.rows_in_pieces("exposure", partition, &sql).iter() {
+            let name = [row.raw("subject"), row.raw("context_class")].map(str::to_owned);
+            totals.entry(name.into()).or_default().add(&row);
+        }
+    }
+    let mut kinds: BTreeMap<String, Kinds> = BTreeMap::new();
+    for ((subject, class), total) in totals {
+        kinds.entry(subject).or_default().push((class, total));
+    }
+    for kinds in kinds.values_mut() {
+        // Stable: among equals the class decides.
+        kinds.sort_by_key(|(_, total)| std::cmp::Reverse((total.opened_resources(), total.opened_count())));
+    }
+    kinds
 }
 
 /// What a kind of data is called.
@@ -88,6 +121,9 @@ fn class_name(class: &str) -> String {
     .to_owned()
 }
 
+/// The title of the kinds of data of one principal.
+pub(super) const BY_KIND: &str = "Data it could open, by kind";
+
 const HEADS: [&str; 9] = [
     "Kind of data",
     "#Resources opened",
@@ -100,17 +136,20 @@ const HEADS: [&str; 9] = [
     "Last",
 ];
 
-/// What a kind of data adds up to: [`SUMS`] of one row, or of several without a resource in common.
-#[derive(Default)]
-struct Total {
-    counts: [i64; 5],
+/// What rows with one kind of data add up to.
+#[derive(Debug, Default)]
+pub(super) struct Total {
+    /// Under the heads that begin with `#`, in their order.
+    counts: [i64; 6],
     first: Option<i64>,
     last: Option<i64>,
 }
 
 impl Total {
+    /// Adds [`SUMS`] or [`KEYS`] of a piece; what the row lacks is nothing.
     fn add(&mut self, row: &Row<'_>) {
-        let names = ["opened_resources", "opened_count", "written_resources", "written_count", "direct_count"];
+        let names =
+            ["opened_resources", "opened_count", "written_resources", "written_count", "direct_count", "key_count"];
         for (sum, name) in self.counts.iter_mut().zip(names) {
             *sum += row.number(name);
         }
@@ -118,25 +157,28 @@ impl Total {
         self.last = self.last.max(row.instant("last_time"));
     }
 
-    /// The cells under [`HEADS`].
-    fn cells(&self, class: &str, key_count: i64) -> Vec<Item> {
-        let mut cells = vec![Item::text(class_name(class))];
-        cells.extend(self.counts.into_iter().chain([key_count]).map(Item::number));
-        cells.extend([self.first, self.last].map(Item::time));
-        cells
+    fn opened_resources(&self) -> i64 {
+        self.counts[0]
+    }
+
+    fn opened_count(&self) -> i64 {
+        self.counts[1]
+    }
+
+    fn written_resources(&self) -> i64 {
+        self.counts[2]
     }
 }
 
-fn class_row(row: &Row<'_>) -> Vec<Item> {
-    let mut total = Total::default();
-    total.add(row);
-    total.cells(row.raw("context_class"), row.number("key_count"))
-}
-
-/// The kinds of data of one principal.
-pub(super) fn class_grid(rows: &[Row<'_>]) -> Grid {
-    let mut grid = Grid::new("Data it could open, by kind", &HEADS);
-    grid.rows = rows.iter().map(class_row).collect();
+/// A table of kinds of data.
+pub(super) fn class_grid(title: &str, kinds: &Kinds) -> Grid {
+    let mut grid = Grid::new(title, &HEADS);
+    for (class, total) in kinds {
+        let mut cells = vec![Item::text(class_name(class))];
+        cells.extend(total.counts.map(Item::number));
+        cells.extend([total.first, total.last].map(Item::time));
+        grid.rows.push(cells);
+    }
     grid
 }
 
@@ -176,36 +218,6 @@ fn resources(asked: &mut Asked<'_>) -> Rows {
     asked.rows_in_pieces("exposure", Partition::Principal, &sql)
 }
 
-fn total(asked: &mut Asked<'_>) -> Grid {
-    let sql = format!(
-        "SELECT x.context_class, {SUMS} FROM exposure AS x JOIN report_suspects AS c ON c.principal = x.principal \
-         GROUP BY x.context_class ORDER BY context_class"
-    );
-    let mut totals: BTreeMap<String, Total> = BTreeMap::new();
-    for row in asked.rows_in_pieces("exposure", Partition::Resource, &sql).iter() {
-        totals.entry(row.raw("context_class").to_owned()).or_default().add(&row);
-    }
-    let keys = "WITH used AS (SELECT x.context_class, x.key_arn FROM exposure AS x JOIN report_suspects AS c \
-         ON c.principal = x.principal WHERE x.key_arn IS NOT NULL GROUP BY x.context_class, x.key_arn) \
-         SELECT u.context_class, CAST(COUNT(*) AS BIGINT) AS key_count FROM used AS u GROUP BY u.context_class \
-         ORDER BY context_class";
-    let keys: BTreeMap<String, i64> = asked
-        .rows("exposure", keys)
-        .iter()
-        .map(|row| (row.raw("context_class").to_owned(), row.number("key_count")))
-        .collect();
-    let mut totals: Vec<_> = totals.into_iter().collect();
-    // Stable: among equals the class decides.
-    totals.sort_by_key(|(_, total)| {
-        let [opened_resources, opened_count, ..] = total.counts;
-        std::cmp::Reverse((opened_resources, opened_count))
-    });
-    let mut grid = Grid::new("All suspects together, by kind of data", &HEADS);
-    let cells = |(class, total): &(String, Total)| total.cells(class, keys.get(class).copied().unwrap_or_default());
-    grid.rows = totals.iter().map(cells).collect();
-    grid
-}
-
 /// What the suspects could open.
 ///
 /// # Errors
@@ -217,9 +229,10 @@ pub(super) fn collect(
 ) -> crate::error::Result<Exposure> {
     let suspects = findings.suspects();
     asked.register("report_suspects", "principal", &suspects)?;
-    let total = total(asked);
-    let (classes, resources) = (classes(asked, "report_suspects"), resources(asked));
-    let (classes, resources) = (classes.by("subject"), resources.by("subject"));
+    let total = class_grid("All suspects together, by kind of data", &of_all(asked, "report_suspects"));
+    let classes = by_principal(asked, "report_suspects");
+    let resources = resources(asked);
+    let resources = resources.by("subject");
     let exposed: Vec<&String> = suspects.iter().filter(|name| classes.contains_key(*name)).collect();
     let without = suspects.len() - exposed.len();
     let mut out = Exposure { total, ..Exposure::default() };
@@ -233,22 +246,22 @@ pub(super) fn collect(
             exposed.len()
         );
     }
-    let none = Vec::new();
+    let (no_kinds, no_rows) = (Kinds::new(), Vec::new());
     for principal in exposed.into_iter().take(SUSPECTS) {
-        let rows = classes.get(principal).unwrap_or(&none);
-        let sum = |name: &str| rows.iter().map(|row| row.number(name)).sum::<i64>();
+        let kinds = classes.get(principal).unwrap_or(&no_kinds);
+        let sum = |count: fn(&Total) -> i64| kinds.iter().map(|(_, total)| count(total)).sum::<i64>();
         let [worst, _] = worst(findings.by_principal.get(principal));
         out.suspects.push(Exposed {
             principal: subjects.principal(principal),
             worst,
             brief: format!(
                 "{} opened in {} calls, {} written",
-                many(sum("opened_resources"), "named resource"),
-                count(sum("opened_count")),
-                count(sum("written_resources")),
+                many(sum(Total::opened_resources), "named resource"),
+                count(sum(Total::opened_count)),
+                count(sum(Total::written_resources)),
             ),
-            classes: class_grid(rows),
-            resources: resource_grid(resources.get(principal).unwrap_or(&none), subjects),
+            classes: class_grid(BY_KIND, kinds),
+            resources: resource_grid(resources.get(principal).unwrap_or(&no_rows), subjects),
         });
     }
     Ok(out)

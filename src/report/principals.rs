@@ -187,19 +187,18 @@ pub(super) fn sections(
 ) -> Result<()> {
     let facts_question =
         Question { table: "principals", subject: "principal", select: FACTS, order: "x.principal", limit: 1 };
+    let kinds = exposure::by_principal(asked, Kind::Principal.chosen());
     let answers = [
         ranked(asked, Kind::Principal, facts_question),
         shared::usage(asked, Kind::Principal, scale),
         ranked(asked, Kind::Principal, PAIRS),
         shared::networks(asked, Kind::Principal),
         shared::acts(asked, Kind::Principal),
-        exposure::classes(asked, Kind::Principal.chosen()),
         ranked(asked, Kind::Principal, Question { subject: "creator", ..GRANTS }),
         ranked(asked, Kind::Principal, GRANTS),
     ];
-    let [facts_by, usage, pairs, networks, acts, classes, made, received] =
-        answers.each_ref().map(|rows| rows.by("subject"));
-    let none = Vec::new();
+    let [facts_by, usage, pairs, networks, acts, made, received] = answers.each_ref().map(|rows| rows.by("subject"));
+    let (none, no_kinds) = (Vec::new(), exposure::Kinds::new());
     for (i, principal) in subjects.principals.iter().enumerate() {
         let row = facts_by.get(principal).and_then(|rows| rows.first());
         let [worst, number] = worst(findings.by_principal.get(principal));
@@ -207,7 +206,7 @@ pub(super) fn sections(
             act_list(acts.get(principal).unwrap_or(&none), Kind::Principal, subjects, &evidence.anchors);
         let mut grids = vec![
             finding_grid(findings, Kind::Principal, principal),
-            exposure::class_grid(classes.get(principal).unwrap_or(&none)),
+            exposure::class_grid(exposure::BY_KIND, kinds.get(principal).unwrap_or(&no_kinds)),
             key_grid(pairs.get(principal).unwrap_or(&none), subjects),
             network_grid(networks.get(principal).unwrap_or(&none)),
             grant_grid("Grants it made", made.get(principal).unwrap_or(&none), subjects),
