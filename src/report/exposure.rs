@@ -10,9 +10,10 @@ use super::format::{count, many};
 use super::keys::worst;
 use super::model::{Grid, Item};
 use super::subjects::Subjects;
+use crate::error::Result;
 use crate::query::header::Partition;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Suspects that are shown.
 const SUSPECTS: usize = 40;
@@ -61,10 +62,19 @@ const KEYS: &str = "CAST(COUNT(DISTINCT x.key_arn) AS BIGINT) AS key_count";
 /// Kinds of data with what they add up to, most opened first.
 pub(super) type Kinds = Vec<(String, Total)>;
 
-/// The kinds of data of each principal in the table `chosen`.
-pub(super) fn by_principal(asked: &mut Asked<'_>, chosen: &str) -> BTreeMap<String, Kinds> {
+/// The kinds of data of each suspect, and of each principal with a section.
+///
+/// # Errors
+/// When the engine refuses their list.
+pub(super) fn by_principal(
+    asked: &mut Asked<'_>,
+    findings: &Findings,
+    subjects: &Subjects,
+) -> Result<BTreeMap<String, Kinds>> {
+    let names: BTreeSet<String> = findings.suspects().into_iter().chain(subjects.principals.iter().cloned()).collect();
+    asked.register("report_exposed", "principal", &names.into_iter().collect::<Vec<_>>())?;
     let cuts = [Partition::PrincipalResource, Partition::PrincipalKey];
-    kinds(asked, chosen, "x.principal AS subject, x.context_class", cuts)
+    Ok(kinds(asked, "report_exposed", "x.principal AS subject, x.context_class", cuts))
 }
 
 /// The kinds of data of all principals in the table `chosen` together.
@@ -218,7 +228,7 @@ fn resources(asked: &mut Asked<'_>) -> Rows {
     asked.rows_in_pieces("exposure", Partition::Principal, &sql)
 }
 
-/// What the suspects could open.
+/// What the suspects could open; `kinds` are those of [`by_principal`].
 ///
 /// # Errors
 /// When the engine refuses the list of suspects.
@@ -226,14 +236,14 @@ pub(super) fn collect(
     asked: &mut Asked<'_>,
     findings: &Findings,
     subjects: &Subjects,
-) -> crate::error::Result<Exposure> {
+    kinds: &BTreeMap<String, Kinds>,
+) -> Result<Exposure> {
     let suspects = findings.suspects();
     asked.register("report_suspects", "principal", &suspects)?;
     let total = class_grid("All suspects together, by kind of data", &of_all(asked, "report_suspects"));
-    let classes = by_principal(asked, "report_suspects");
     let resources = resources(asked);
     let resources = resources.by("subject");
-    let exposed: Vec<&String> = suspects.iter().filter(|name| classes.contains_key(*name)).collect();
+    let exposed: Vec<&String> = suspects.iter().filter(|name| kinds.contains_key(*name)).collect();
     let without = suspects.len() - exposed.len();
     let mut out = Exposure { total, ..Exposure::default() };
     if without > 0 {
@@ -248,7 +258,7 @@ pub(super) fn collect(
     }
     let (no_kinds, no_rows) = (Kinds::new(), Vec::new());
     for principal in exposed.into_iter().take(SUSPECTS) {
-        let kinds = classes.get(principal).unwrap_or(&no_kinds);
+        let kinds = kinds.get(principal).unwrap_or(&no_kinds);
         let sum = |count: fn(&Total) -> i64| kinds.iter().map(|(_, total)| count(total)).sum::<i64>();
         let [worst, _] = worst(findings.by_principal.get(principal));
         out.suspects.push(Exposed {

@@ -197,7 +197,8 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
     let scale = scale(&mut asked);
     let mut evidence = evidence::read(source.case, &findings.rows)?;
     let (cited, cited_note) = cited(pages, &mut evidence)?;
-    let exposure = exposure::collect(&mut asked, &findings, &subjects)?;
+    let kinds = exposure::by_principal(&mut asked, &findings, &subjects)?;
+    let exposure = exposure::collect(&mut asked, &findings, &subjects, &kinds)?;
     let open = open::collect(&mut asked, &subjects);
     let mut limits = limits::collect(&mut asked, &manifest)?;
     let (stories, more_stories) = story::stories(&mut asked, &findings, &subjects);
@@ -207,7 +208,7 @@ fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<R
         keys::sections(&mut asked, &findings, &subjects, &evidence, scale, each)
     })?;
     let (principal_sections, principal_sections_note) = sections(pages, PRINCIPAL_SECTIONS, "principals", |each| {
-        principals::sections(&mut asked, &findings, &subjects, &evidence, scale, each)
+        principals::sections(&mut asked, &findings, &subjects, &evidence, &kinds, scale, each)
     })?;
     let rows = story::rows(&findings, &subjects, &evidence);
     let (finding_rows, shown) = fill(&rows, FINDING_ROWS, |row| pages.finding(row))?;

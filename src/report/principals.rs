@@ -6,7 +6,7 @@
 use super::ask::{Asked, Row};
 use super::chart::{self, Scale};
 use super::evidence::Evidence;
-use super::exposure;
+use super::exposure::{self, Kinds};
 use super::findings::Findings;
 use super::format::{count, many, span};
 use super::keys::{GRANT_COLUMNS, List, grant_grid, worst};
@@ -14,6 +14,7 @@ use super::model::{EachSubject, Fact, Grid, Item, Paged, Subject, fact};
 use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
 use super::subjects::Subjects;
 use crate::error::Result;
+use std::collections::BTreeMap;
 
 /// Principals in the table for scripts.
 const LISTED: usize = 20_000;
@@ -173,7 +174,8 @@ const GRANTS: Question<'_> = Question {
     limit: ROWS,
 };
 
-/// What the sections of all chosen principals show, in their order, one after the other.
+/// What the sections of all chosen principals show, in their order, one after the other; `kinds` are the kinds of data that
+/// each of them could open.
 ///
 /// # Errors
 /// Those of `each`.
@@ -182,12 +184,12 @@ pub(super) fn sections(
     findings: &Findings,
     subjects: &Subjects,
     evidence: &Evidence,
+    kinds: &BTreeMap<String, Kinds>,
     scale: Scale,
     each: EachSubject<'_>,
 ) -> Result<()> {
     let facts_question =
         Question { table: "principals", subject: "principal", select: FACTS, order: "x.principal", limit: 1 };
-    let kinds = exposure::by_principal(asked, Kind::Principal.chosen());
     let answers = [
         ranked(asked, Kind::Principal, facts_question),
         shared::usage(asked, Kind::Principal, scale),
@@ -198,7 +200,7 @@ pub(super) fn sections(
         ranked(asked, Kind::Principal, GRANTS),
     ];
     let [facts_by, usage, pairs, networks, acts, made, received] = answers.each_ref().map(|rows| rows.by("subject"));
-    let (none, no_kinds) = (Vec::new(), exposure::Kinds::new());
+    let (none, no_kinds) = (Vec::new(), Kinds::new());
     for (i, principal) in subjects.principals.iter().enumerate() {
         let row = facts_by.get(principal).and_then(|rows| rows.first());
         let [worst, number] = worst(findings.by_principal.get(principal));
