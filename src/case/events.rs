@@ -42,29 +42,58 @@ pub struct Merged {
     pub conflicting_ids: Vec<u64>,
 }
 
+/// Bytes of a block of copied rows, about. A piece in blocks needs no other memory than its rows; one growing text of bytes
+/// would be there twice whenever it grows.
+const BLOCK: usize = 1 << 20;
+
 /// Rows of one day, ready to be encoded by any thread: borrowed when all rows are in memory, copied when they come from disk.
 struct Piece<'r> {
     day: i32,
     borrowed: Vec<Row<'r>>,
+    copied: Vec<Block>,
+    rows: usize,
+    size: usize,
+}
+
+/// Rows one after the other, and where each ends.
+struct Block {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    size: usize,
+}
+
+impl Block {
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| Row::plain(self.bytes.get(start..*end).unwrap_or_default()))
+    }
 }
 
 impl<'r> Piece<'r> {
     fn new(day: i32) -> Piece<'r> {
-        Piece { day, borrowed: Vec::new(), bytes: Vec::new(), ends: Vec::new(), size: 0 }
+        Piece { day, borrowed: Vec::new(), copied: Vec::new(), rows: 0, size: 0 }
     }
 
-    fn len(&self) -> usize {
-        self.borrowed.len() + self.ends.len()
+    fn borrow(&mut self, row: Row<'r>) {
+        self.borrowed.push(row);
+        self.rows += 1;
+        self.size += row.size();
+    }
+
+    fn copy(&mut self, row: Row<'_>) {
+        let size = row.size();
+        if self.copied.last().is_none_or(|block| block.bytes.len() + size > block.bytes.capacity()) {
+            self.copied.push(Block { bytes: Vec::with_capacity(size.max(BLOCK)), ends: Vec::new() });
+        }
+        if let Some(block) = self.copied.last_mut() {
+            row.write_plain(&mut block.bytes);
+            block.ends.push(block.bytes.len());
+        }
+        self.rows += 1;
+        self.size += size;
     }
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let copied =
-            starts.zip(&self.ends).map(|(start, end)| Row::plain(self.bytes.get(start..*end).unwrap_or_default()));
-        self.borrowed.iter().copied().chain(copied)
+        self.borrowed.iter().copied().chain(self.copied.iter().flat_map(Block::rows))
     }
 }
 
@@ -128,17 +157,16 @@ impl<'r> Gatherer<'r, '_> {
             merged.kms_range = Some((first, time));
         }
         let other_day = day != self.piece.day && self.cut == Cut::ByDay;
-        if other_day || self.piece.len() >= self.cut.rows() || self.piece.size >= PIECE_BYTES {
+        if other_day || self.piece.rows >= self.cut.rows() || self.piece.size >= PIECE_BYTES {
             self.flush(day)?;
         }
         self.piece.day = day;
-        self.piece.size += row.size();
         Ok(true)
     }
 
     fn flush(&mut self, next_day: i32) -> Result<()> {
         let full = std::mem::replace(&mut self.piece, Piece::new(next_day));
-        if full.len() > 0 { (self.submit)(full) } else { Ok(()) }
+        if full.rows > 0 { (self.submit)(full) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<Merged> {
@@ -161,15 +189,14 @@ fn merge_pieces<'r>(
     if runs.is_empty() {
         merge_in_memory(rows, |row, fate| {
             if gatherer.admit(row, fate)? {
-                gatherer.piece.borrowed.push(row);
+                gatherer.piece.borrow(row);
             }
             Ok(())
         })?;
     } else {
         merge(rows, runs, spill, |row, fate| {
             if gatherer.admit(row, fate)? {
-                row.write_plain(&mut gatherer.piece.bytes);
-                gatherer.piece.ends.push(gatherer.piece.bytes.len());
+                gatherer.piece.copy(row);
             }
             Ok(())
         })?;

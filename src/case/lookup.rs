@@ -10,28 +10,33 @@ use crate::schema::Event;
 use crate::table::columns::event_at;
 use arrow_array::cast::AsArray;
 use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::ArrowError;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowPredicateFn, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter};
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::path::Path;
 
 /// Which rows of a batch of ids are wanted.
-fn wanted_rows(batch: &RecordBatch, ids: &HashSet<String>) -> BooleanArray {
+fn wanted_rows(batch: &RecordBatch, ids: &HashSet<String>) -> std::result::Result<BooleanArray, ArrowError> {
     let column = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
-    match column {
-        Some(texts) => texts.iter().map(|text| Some(text.is_some_and(|text| ids.contains(text)))).collect(),
-        None => BooleanArray::from(vec![false; batch.num_rows()]),
-    }
+    let texts = column.ok_or_else(|| ArrowError::SchemaError("event_id is no text".to_owned()))?;
+    Ok(texts.iter().map(|text| Some(text.is_some_and(|text| ids.contains(text)))).collect())
 }
 
-fn in_file(path: &Path, ids: &HashSet<String>, each: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+/// Hands over the rows of one file of events, or of a view of events, with one of `ids` in its column `event_id`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn rows_by_id(path: &Path, ids: &HashSet<String>, mut each: impl FnMut(&Event<'_>)) -> Result<()> {
     let failed = |error: parquet::errors::ParquetError| Error::table(path, "look up events", error);
     let file = File::open(path).map_err(|error| Error::file(path, "open the table", error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    // The types of Parquet itself: views were written with other Arrow types than events.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(failed)?;
     let id_column = ProjectionMask::columns(builder.parquet_schema(), ["event_id"]);
     let wanted = ids.clone();
-    let predicate = ArrowPredicateFn::new(id_column, move |batch| Ok(wanted_rows(&batch, &wanted)));
+    let predicate = ArrowPredicateFn::new(id_column, move |batch| wanted_rows(&batch, &wanted));
     let reader = builder
         .with_batch_size(8192)
         .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
@@ -62,7 +67,7 @@ pub fn events_by_id(
     }
     for (_, files) in parts(case)?.into_iter().filter(|(day, _)| days.contains(day)) {
         for file in files {
-            in_file(&file, ids, &mut each)?;
+            rows_by_id(&file, ids, &mut each)?;
         }
     }
     Ok(())

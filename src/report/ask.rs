@@ -5,12 +5,15 @@
 //! templates, and only there. A question that cannot be answered (a table that an older case lacks) does not take the
 //! report with it: it gives no rows, and the report says so.
 
+use crate::case::lookup::rows_by_id;
 use crate::error::Result;
 use crate::output::terminal::sanitize;
 use crate::query::header::{Header, Partition};
 use crate::query::run::Session;
 use crate::query::table::{self, Table};
-use std::collections::BTreeMap;
+use crate::schema::Event;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 /// Characters of one text that a table of the report shows; what is longer is cut, and says how long it was.
 pub(super) const SHOWN_CHARS: usize = 1_000;
@@ -28,13 +31,14 @@ pub(super) fn visible(text: &str, limit: usize) -> String {
 /// A case that is asked.
 pub(super) struct Asked<'s> {
     session: &'s mut Session,
+    case: &'s Path,
     /// Questions that had no answer: what was asked for, and why.
     pub(super) unanswered: BTreeMap<String, String>,
 }
 
 impl<'s> Asked<'s> {
-    pub(super) fn new(session: &'s mut Session) -> Asked<'s> {
-        Asked { session, unanswered: BTreeMap::new() }
+    pub(super) fn new(session: &'s mut Session, case: &'s Path) -> Asked<'s> {
+        Asked { session, case, unanswered: BTreeMap::new() }
     }
 
     /// True when the case has the table.
@@ -64,6 +68,17 @@ impl<'s> Asked<'s> {
     /// gives their rows in this order.
     pub(super) fn rows_in_pieces(&mut self, table: &str, partition: Partition, sql: &str) -> Rows {
         self.answer(table, sql, Header { partition: Some(partition), ..Header::default() })
+    }
+
+    /// Hands over the rows of the view `table` that stand for events with one of `ids`, as far as they have columns of an
+    /// event; what cannot be read is noted.
+    pub(super) fn rows_of_events(&mut self, table: &str, ids: &HashSet<String>, each: impl FnMut(&Event<'_>)) {
+        let path = self.case.join(format!("tables/{table}.parquet"));
+        if !ids.is_empty()
+            && let Err(error) = rows_by_id(&path, ids, each)
+        {
+            self.unanswered.insert(table.to_owned(), visible(&error.to_string(), SHOWN_CHARS));
+        }
     }
 
     fn answer(&mut self, table: &str, sql: &str, header: Header) -> Rows {

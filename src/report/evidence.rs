@@ -11,6 +11,7 @@ use super::model::{Cited, Raw};
 use crate::case::lookup::events_by_id;
 use crate::error::Result;
 use crate::schema::Event;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
@@ -24,7 +25,7 @@ const OF_ONE: [usize; 5] = [20, 10, 4, 1, 1];
 const FIELD_CHARS: usize = 6_000;
 
 /// A field as received, JSON set in lines: hidden characters are visible, line breaks stay.
-pub(super) fn field(text: &str) -> String {
+fn field(text: &str) -> String {
     let pretty = pretty(text);
     let length = pretty.chars().count();
     let head: String = pretty.chars().take(FIELD_CHARS).collect();
@@ -49,30 +50,35 @@ fn chosen(findings: &[Found]) -> (Vec<String>, BTreeSet<i32>) {
     (ids, days)
 }
 
+/// The fields of a record that have something in them, as they are shown.
+pub(super) fn fields<const N: usize>(
+    fields: [(&'static str, &Option<Cow<'_, str>>); N],
+) -> Vec<(&'static str, String)> {
+    let named = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    named.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, field(value))).collect()
+}
+
 fn cited(event: &Event<'_>) -> Cited {
     let mut raw = Raw { id: visible(event.event_id.as_deref().unwrap_or_default(), 200), ..Raw::default() };
-    let mut push = |name: &'static str, value: Option<&str>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            raw.fields.push((name, field(value)));
-        }
-    };
-    push("account", event.account_id.as_deref());
-    push("region", event.region.as_deref());
-    push("key", event.key_arn.as_deref());
-    push("identity", event.principal_arn.as_deref());
-    push("session", event.session_name.as_deref());
-    push("access key", event.access_key_id.as_deref());
-    push("via", event.via.as_deref());
-    push("source address", event.source_ip.as_deref().or(event.source_service.as_deref()));
-    push("user agent", event.user_agent.as_deref());
-    push("VPC endpoint", event.vpc_endpoint_id.as_deref());
-    push("outcome", event.outcome.as_deref());
-    push("error code", event.error_code.as_deref());
-    push("error message", event.error_message.as_deref());
-    push("request id", event.request_id.as_deref());
-    push("requestParameters", event.request_parameters.as_deref());
-    push("responseElements", event.response_elements.as_deref());
-    push("additionalEventData", event.additional_event_data.as_deref());
+    raw.fields = fields([
+        ("account", &event.account_id),
+        ("region", &event.region),
+        ("key", &event.key_arn),
+        ("identity", &event.principal_arn),
+        ("session", &event.session_name),
+        ("access key", &event.access_key_id),
+        ("via", &event.via),
+        ("source address", if event.source_ip.is_some() { &event.source_ip } else { &event.source_service }),
+        ("user agent", &event.user_agent),
+        ("VPC endpoint", &event.vpc_endpoint_id),
+        ("outcome", &event.outcome),
+        ("error code", &event.error_code),
+        ("error message", &event.error_message),
+        ("request id", &event.request_id),
+        ("requestParameters", &event.request_parameters),
+        ("responseElements", &event.response_elements),
+        ("additionalEventData", &event.additional_event_data),
+    ]);
     let file = visible(event.source_file.as_deref().unwrap_or_default(), 500);
     Cited {
         anchor: String::new(),

@@ -3,6 +3,7 @@
 //! In: the views about keys. Out: rows for the table, and [`Subject`]s with life-cycle, use, principals, networks, grants,
 //! policy versions and acts of administration.
 
+use super::acts::{self, Acts};
 use super::ask::{Asked, Row, Rows};
 use super::chart::{self, Scale};
 use super::diff;
@@ -11,7 +12,7 @@ use super::findings::{Findings, SEVERITIES};
 use super::format::{count, many, span, when};
 use super::model::{EachSubject, Fact, Grid, Item, Paged, PolicyVersion, Subject, fact};
 use super::paged::{Texts, block};
-use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
+use super::shared::{self, Kind, Question, ROWS, finding_grid, network_grid, ranked};
 use super::subjects::{Subjects, shown};
 use crate::error::Result;
 use serde_json::{Value, json};
@@ -177,7 +178,6 @@ struct Asides {
     grants: Rows,
     policies: Rows,
     aliases: Rows,
-    acts: Rows,
 }
 
 const PAIRS: Question<'_> = Question {
@@ -229,7 +229,6 @@ fn asides(asked: &mut Asked<'_>, scale: Scale) -> Asides {
         grants: ranked(asked, Kind::Key, GRANTS),
         policies: ranked(asked, Kind::Key, POLICIES),
         aliases: ranked(asked, Kind::Key, ALIASES),
-        acts: shared::acts(asked, Kind::Key),
     }
 }
 
@@ -425,7 +424,8 @@ pub(super) fn sections(
     each: EachSubject<'_>,
 ) -> Result<()> {
     let asides = asides(asked, scale);
-    let [facts_by, usage, life, pairs, networks, grants, policies, aliases, acts] = [
+    let mut acts = acts::read(asked, Kind::Key, subjects, evidence);
+    let [facts_by, usage, life, pairs, networks, grants, policies, aliases] = [
         &asides.facts,
         &asides.usage,
         &asides.life,
@@ -434,14 +434,13 @@ pub(super) fn sections(
         &asides.grants,
         &asides.policies,
         &asides.aliases,
-        &asides.acts,
     ]
     .map(|rows| rows.by("subject"));
     let none = Vec::new();
     for (i, key) in subjects.keys.iter().enumerate() {
         let row = facts_by.get(key).and_then(|rows| rows.first());
         let [worst, number] = worst(findings.by_key.get(key));
-        let (acts, acts_note) = act_list(acts.get(key).unwrap_or(&none), Kind::Key, subjects, &evidence.anchors);
+        let Acts { acts, note: acts_note } = acts.remove(key).unwrap_or_default();
         let mut grids = vec![
             finding_grid(findings, Kind::Key, key),
             pair_grid(pairs.get(key).unwrap_or(&none), subjects),

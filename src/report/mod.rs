@@ -19,6 +19,7 @@ mod findings;
 mod subjects;
 mod evidence;
 mod shared;
+mod acts;
 mod keys;
 mod principals;
 mod open;
@@ -189,7 +190,7 @@ fn sections(
 
 fn collect(session: &mut Session, source: Source<'_>, pages: &Pages) -> Result<Report> {
     let manifest = Manifest::read(source.case)?;
-    let mut asked = Asked::new(session);
+    let mut asked = Asked::new(session, source.case);
     let findings = findings::read(&mut asked);
     let subjects = Subjects::new(&findings, keys::busy(&mut asked), principals::busy(&mut asked));
     asked.register("report_keys", "key_arn", &subjects.keys)?;

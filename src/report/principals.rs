@@ -3,6 +3,7 @@
 //! In: the views about principals. Out: rows for the table, and [`Subject`]s with use, keys, networks, exposed data,
 //! grants and acts of administration.
 
+use super::acts::{self, Acts};
 use super::ask::{Asked, Row};
 use super::chart::{self, Scale};
 use super::evidence::Evidence;
@@ -11,7 +12,7 @@ use super::findings::Findings;
 use super::format::{count, many, span};
 use super::keys::{GRANT_COLUMNS, List, grant_grid, worst};
 use super::model::{EachSubject, Fact, Grid, Item, Paged, Subject, fact};
-use super::shared::{self, Kind, Question, ROWS, act_list, finding_grid, network_grid, ranked};
+use super::shared::{self, Kind, Question, ROWS, finding_grid, network_grid, ranked};
 use super::subjects::Subjects;
 use crate::error::Result;
 use std::collections::BTreeMap;
@@ -188,6 +189,7 @@ pub(super) fn sections(
     scale: Scale,
     each: EachSubject<'_>,
 ) -> Result<()> {
+    let mut acts = acts::read(asked, Kind::Principal, subjects, evidence);
     let facts_question =
         Question { table: "principals", subject: "principal", select: FACTS, order: "x.principal", limit: 1 };
     let answers = [
@@ -195,17 +197,15 @@ pub(super) fn sections(
         shared::usage(asked, Kind::Principal, scale),
         ranked(asked, Kind::Principal, PAIRS),
         shared::networks(asked, Kind::Principal),
-        shared::acts(asked, Kind::Principal),
         ranked(asked, Kind::Principal, Question { subject: "creator", ..GRANTS }),
         ranked(asked, Kind::Principal, GRANTS),
     ];
-    let [facts_by, usage, pairs, networks, acts, made, received] = answers.each_ref().map(|rows| rows.by("subject"));
+    let [facts_by, usage, pairs, networks, made, received] = answers.each_ref().map(|rows| rows.by("subject"));
     let (none, no_kinds) = (Vec::new(), Kinds::new());
     for (i, principal) in subjects.principals.iter().enumerate() {
         let row = facts_by.get(principal).and_then(|rows| rows.first());
         let [worst, number] = worst(findings.by_principal.get(principal));
-        let (acts, acts_note) =
-            act_list(acts.get(principal).unwrap_or(&none), Kind::Principal, subjects, &evidence.anchors);
+        let Acts { acts, note: acts_note } = acts.remove(principal).unwrap_or_default();
         let mut grids = vec![
             finding_grid(findings, Kind::Principal, principal),
             exposure::class_grid(exposure::BY_KIND, kinds.get(principal).unwrap_or(&no_kinds)),

@@ -1,4 +1,4 @@
-//! What the sections of keys and of principals have in common: use, networks, findings, acts of administration.
+//! What the sections of keys and of principals have in common: use, networks, findings.
 //!
 //! In: the case, and the subjects with a section, as the tables `report_keys` and `report_principals`. Out: rows by
 //! subject, and grids made from them. Each question is asked once for all subjects, with a bound per subject, so that the
@@ -6,18 +6,12 @@
 
 use super::ask::{Asked, Row, Rows};
 use super::chart::Scale;
-use super::evidence::field;
 use super::findings::Findings;
-use super::format::when;
-use super::model::{Act, Grid, Item, Raw};
-use super::subjects::Subjects;
-use std::collections::HashMap;
+use super::model::{Grid, Item};
+use crate::query::header::Partition;
 
 /// Rows of a grid in a section.
 pub(super) const ROWS: usize = 20;
-
-/// Acts of administration with their records in a section.
-pub(super) const ACTS: usize = 25;
 
 /// Whose section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +36,14 @@ impl Kind {
         match self {
             Kind::Key => "report_keys",
             Kind::Principal => "report_principals",
+        }
+    }
+
+    /// How tables are cut so that all rows of one are together.
+    pub(super) fn partition(self) -> Partition {
+        match self {
+            Kind::Key => Partition::Key,
+            Kind::Principal => Partition::Principal,
         }
     }
 
@@ -165,86 +167,4 @@ pub(super) fn finding_grid(findings: &Findings, kind: Kind, name: &str) -> Grid 
         })
         .collect();
     grid.cut(ROWS, "The others are in the table of all findings.")
-}
-
-const RAW_COLUMNS: &str = "x.event_time, x.event_epoch, x.event_id, x.event_name, x.action_class, x.outcome, x.key_arn, \
-                           x.principal, x.principal_arn, x.session_name, x.access_key_id, x.via, x.source_ip, x.user_agent, \
-                           x.error_code, x.error_message, x.request_parameters, x.response_elements, x.additional_event_data";
-
-/// Acts of administration of each subject: grants last, because services make them by the thousand.
-pub(super) fn acts(asked: &mut Asked<'_>, kind: Kind) -> Rows {
-    let column = kind.column();
-    let chosen = kind.chosen();
-    let names: Vec<String> = RAW_COLUMNS
-        .split(", ")
-        .filter_map(|item| item.trim().strip_prefix("x."))
-        .map(|name| format!("r.{name}"))
-        .collect();
-    let sql = format!(
-        "WITH told AS (SELECT {RAW_COLUMNS}, x.{column} AS subject, CASE WHEN x.action_class = 'grant' AND \
-         COALESCE(x.is_service_grant, FALSE) THEN 3 WHEN x.action_class = 'grant' THEN 2 WHEN x.outcome = 'ok' THEN 0 ELSE \
-         1 END AS place FROM admin_events AS x JOIN {chosen} AS c ON c.{column} = x.{column}), \
-         ranked AS (SELECT {}, r.subject, CAST(ROW_NUMBER() OVER (PARTITION BY r.subject ORDER BY r.place, r.event_epoch, \
-         r.event_id) AS BIGINT) AS row_no FROM told AS r) \
-         SELECT {}, r.subject, r.row_no FROM ranked AS r WHERE r.row_no <= {} ORDER BY subject, event_epoch, event_id",
-        names.join(", "),
-        names.join(", "),
-        ACTS + 1
-    );
-    asked.rows("admin_events", &sql)
-}
-
-/// The acts of one subject with their records; and a word when there are more.
-pub(super) fn act_list(
-    rows: &[Row<'_>],
-    kind: Kind,
-    subjects: &Subjects,
-    anchors: &HashMap<String, String>,
-) -> (Vec<Act>, String) {
-    let shown = rows.iter().filter(|row| row.number("row_no") <= ACTS as i64);
-    let acts = shown.map(|row| Act {
-        time: row.instant("event_time").map(when).unwrap_or_default(),
-        action: row.text("event_name"),
-        outcome: row.text("outcome"),
-        other: match kind {
-            Kind::Key => subjects.principal(row.raw("principal")),
-            Kind::Principal => subjects.key(row.raw("key_arn")),
-        },
-        source: row.text("source_ip"),
-        raw: raw(row, anchors),
-    });
-    let note = match rows.len() > ACTS {
-        true => format!("{ACTS} acts are shown, grants last. All are in the table admin_events."),
-        false => String::new(),
-    };
-    (acts.collect(), note)
-}
-
-/// The record behind a row of admin_events. A record that stands among the cited events is not repeated.
-fn raw(row: &Row<'_>, anchors: &HashMap<String, String>) -> Raw {
-    let mut raw = Raw { id: row.text("event_id"), anchor: String::new(), fields: Vec::new() };
-    if let Some(anchor) = anchors.get(row.raw("event_id")) {
-        raw.anchor.clone_from(anchor);
-        return raw;
-    }
-    const FIELDS: [(&str, &str); 11] = [
-        ("identity", "principal_arn"),
-        ("session", "session_name"),
-        ("access key", "access_key_id"),
-        ("via", "via"),
-        ("source address", "source_ip"),
-        ("user agent", "user_agent"),
-        ("error code", "error_code"),
-        ("error message", "error_message"),
-        ("requestParameters", "request_parameters"),
-        ("responseElements", "response_elements"),
-        ("additionalEventData", "additional_event_data"),
-    ];
-    for (name, column) in FIELDS {
-        let text = row.raw(column);
-        if !text.is_empty() {
-            raw.fields.push((name, field(text)));
-        }
-    }
-    raw
 }

@@ -11,15 +11,10 @@
 --   evidence, its place is the known one.
 -- reads: origin_days, failed_calls
 -- params: min_days = 3, min_endpoint_uses = 20
-WITH origins AS (
-  SELECT
-    o.principal, o.access_key_id, o.network, o.agent, o.vpc_endpoint_id, o.key_arn, o.day_epoch, o.account_id, o.region,
-    o.call_count, o.first_time, o.last_time, o.first_epoch, o.source_ip, o.event_id
-  FROM origin_days AS o
-  WHERE o.network IS NOT NULL
-), active_days AS (
+WITH active_days AS (
   SELECT DISTINCT d.principal, d.day_epoch
-  FROM origins AS d
+  FROM origin_days AS d
+  WHERE d.network IS NOT NULL
 ), numbered_days AS (
   SELECT
     n.principal AS day_who,
@@ -28,11 +23,13 @@ WITH origins AS (
   FROM active_days AS n
 ), beginnings AS (
   SELECT b.principal AS begin_who, MIN(b.first_epoch) AS begin_epoch
-  FROM origins AS b
+  FROM origin_days AS b
+  WHERE b.network IS NOT NULL
   GROUP BY b.principal
 ), agent_beginnings AS (
   SELECT a.principal AS agent_who, a.agent AS known_agent, MIN(a.first_epoch) AS agent_epoch
-  FROM origins AS a
+  FROM origin_days AS a
+  WHERE a.network IS NOT NULL
   GROUP BY a.principal, a.agent
 ), networks AS (
   SELECT
@@ -40,7 +37,8 @@ WITH origins AS (
     w.network,
     MIN(w.first_epoch) AS network_epoch,
     MIN(w.day_epoch) AS network_day
-  FROM origins AS w
+  FROM origin_days AS w
+  WHERE w.network IS NOT NULL
   GROUP BY w.principal, w.network
 ), network_agents AS (
   SELECT
@@ -48,7 +46,8 @@ WITH origins AS (
     g.network AS user_network,
     g.agent AS used_agent,
     MIN(g.first_epoch) AS used_epoch
-  FROM origins AS g
+  FROM origin_days AS g
+  WHERE g.network IS NOT NULL
   GROUP BY g.principal, g.network, g.agent
 ), new_agents AS (
   SELECT
@@ -61,8 +60,9 @@ WITH origins AS (
 ), access_keys AS (
   -- What stands in one row only cannot have moved, and most temporary keys do.
   SELECT k.access_key_id AS begun_key, MIN(k.first_epoch) AS key_epoch
-  FROM origins AS k
-  WHERE k.access_key_id LIKE 'ASIA%'
+  FROM origin_days AS k
+  WHERE k.network IS NOT NULL
+    AND k.access_key_id LIKE 'ASIA%'
   GROUP BY k.access_key_id
   HAVING COUNT(*) > 1
 ), key_networks AS (
@@ -71,8 +71,9 @@ WITH origins AS (
     m.principal,
     m.network,
     MIN(m.first_epoch) AS arrival_epoch
-  FROM origins AS m
+  FROM origin_days AS m
   SEMI JOIN access_keys AS o ON o.begun_key = m.access_key_id
+  WHERE m.network IS NOT NULL
   GROUP BY m.access_key_id, m.principal, m.network
 ), moved_keys AS (
   SELECT
@@ -103,7 +104,8 @@ WITH origins AS (
     c.day_epoch,
     CAST(SUM(CASE WHEN c.vpc_endpoint_id IS NOT NULL THEN c.call_count ELSE CAST(0 AS BIGINT) END) AS BIGINT) AS inside_n,
     CAST(COUNT(CASE WHEN c.vpc_endpoint_id IS NULL THEN 1 END) AS BIGINT) AS outside_n
-  FROM origins AS c
+  FROM origin_days AS c
+  WHERE c.network IS NOT NULL
   GROUP BY c.key_arn, c.day_epoch
 ), key_levels AS (
   SELECT
@@ -126,17 +128,19 @@ WITH origins AS (
     AND l.total_inside_n - l.inside_n >= z.min_endpoint_uses
 ), outside_users AS (
   SELECT DISTINCT i.principal AS outside_who, i.network AS outside_network, j.left_key AS outside_key, j.inside_before
-  FROM origins AS i
+  FROM origin_days AS i
   JOIN left_keys AS j ON j.left_key = i.key_arn AND j.left_day = i.day_epoch
-  WHERE i.vpc_endpoint_id IS NULL
+  WHERE i.network IS NOT NULL
+    AND i.vpc_endpoint_id IS NULL
 ), judged_origins AS (
+  -- Both joins are on the network: rows without one are left out.
   SELECT
     a.principal, a.network AS place, a.key_arn, a.account_id, a.region, a.call_count, a.first_time, a.last_time,
     a.first_epoch, a.source_ip, a.event_id, CAST(0 AS BIGINT) AS episode_day, a.agent, b.moved_key,
     1 AS is_new_place,
     CASE WHEN c.outside_key IS NOT NULL AND a.vpc_endpoint_id IS NULL THEN 1 ELSE 0 END AS is_outside,
     c.inside_before
-  FROM origins AS a
+  FROM origin_days AS a
   JOIN new_places AS b ON b.place_who = a.principal AND b.place_network = a.network
   LEFT JOIN outside_users AS c ON c.outside_who = a.principal AND c.outside_network = a.network AND c.outside_key = a.key_arn
   UNION ALL
@@ -146,7 +150,7 @@ WITH origins AS (
     0 AS is_new_place,
     1 AS is_outside,
     cc.inside_before
-  FROM origins AS aa
+  FROM origin_days AS aa
   JOIN outside_users AS cc ON cc.outside_who = aa.principal AND cc.outside_network = aa.network AND cc.outside_key = aa.key_arn
   ANTI JOIN new_places AS bb ON bb.place_who = aa.principal AND bb.place_network = aa.network
   WHERE aa.vpc_endpoint_id IS NULL
