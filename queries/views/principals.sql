@@ -1,7 +1,7 @@
 -- title: Principals
 -- description: One row per principal with KMS events: how much it used and administered, on how many keys, from how
 --   many places, and how often it was refused. Sessions of one role are one principal.
--- reads: events, repeated_copies
+-- reads: events, repeated_copies, principal_days
 -- partition: principal
 -- column: principal: Canonical principal.
 -- column: principal_type: CloudTrail's identity type; of several, the first in alphabetical order.
@@ -30,21 +30,12 @@
 WITH principal_rows AS (
   SELECT
     e.principal,
-    e.principal_type,
-    e.principal_account_id,
-    e.event_time,
-    e.event_epoch,
-    e.action_class,
-    e.outcome,
     e.key_arn,
     e.context_resource,
     e.source_ip,
     e.network,
     e.access_key_id,
-    CASE WHEN e.action_class = 'crypto' AND e.outcome = 'ok' AND NOT COALESCE(e.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use,
-    CASE WHEN e.reveals_plaintext THEN 1 ELSE 0 END AS is_reveal,
-    CASE WHEN e.is_direct THEN 1 ELSE 0 END AS is_direct_call,
-    CASE WHEN e.is_dry_run THEN 1 ELSE 0 END AS is_question
+    CASE WHEN e.action_class = 'crypto' AND e.outcome = 'ok' AND NOT COALESCE(e.is_dry_run, FALSE) THEN 1 ELSE 0 END AS is_use
   FROM events AS e
   ANTI JOIN repeated_copies AS r ON r.repeated_id = e.event_id
   WHERE e.event_source = 'kms.amazonaws.com'
@@ -54,20 +45,20 @@ WITH principal_rows AS (
     a.principal,
     MIN(a.principal_type) AS principal_type,
     MIN(a.principal_account_id) AS principal_account_id,
-    MIN(a.event_time) AS first_time,
-    MAX(a.event_time) AS last_time,
-    MIN(a.event_epoch) AS first_epoch,
-    MAX(a.event_epoch) AS last_epoch,
-    CAST(COUNT(*) AS BIGINT) AS event_count,
-    CAST(COUNT(CASE WHEN a.is_use = 1 THEN 1 END) AS BIGINT) AS use_count,
-    CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_reveal = 1 THEN 1 END) AS BIGINT) AS reveal_count,
-    CAST(COUNT(CASE WHEN a.is_use = 1 AND a.is_direct_call = 1 THEN 1 END) AS BIGINT) AS direct_use_count,
-    CAST(COUNT(CASE WHEN a.outcome = 'ok' AND a.action_class NOT IN ('crypto', 'read', 'unknown') THEN 1 END) AS BIGINT) AS admin_count,
-    CAST(COUNT(CASE WHEN a.outcome = 'ok' AND a.action_class = 'read' THEN 1 END) AS BIGINT) AS read_count,
-    CAST(COUNT(CASE WHEN a.outcome = 'denied' THEN 1 END) AS BIGINT) AS denied_count,
-    CAST(COUNT(CASE WHEN a.is_question = 1 THEN 1 END) AS BIGINT) AS dry_run_count,
+    MIN(a.first_time) AS first_time,
+    MAX(a.last_time) AS last_time,
+    MIN(a.first_epoch) AS first_epoch,
+    MAX(a.last_epoch) AS last_epoch,
+    CAST(SUM(a.event_count) AS BIGINT) AS event_count,
+    CAST(SUM(a.use_count) AS BIGINT) AS use_count,
+    CAST(SUM(a.reveal_count) AS BIGINT) AS reveal_count,
+    CAST(SUM(a.direct_use_count) AS BIGINT) AS direct_use_count,
+    CAST(SUM(a.admin_count) AS BIGINT) AS admin_count,
+    CAST(SUM(a.read_count) AS BIGINT) AS read_count,
+    CAST(SUM(a.denied_count) AS BIGINT) AS denied_count,
+    CAST(SUM(a.dry_run_count) AS BIGINT) AS dry_run_count,
     MIN(a.source_ip) AS first_source_ip
-  FROM principal_rows AS a
+  FROM principal_days AS a
   GROUP BY a.principal
 ), touched_keys AS (
   SELECT b.principal, b.key_arn, MAX(b.is_use) AS is_used
@@ -97,8 +88,7 @@ WITH principal_rows AS (
   GROUP BY g.principal, g.access_key_id
 ), thing_counts AS (
   -- A service's principal can name another resource in each of its calls, and COUNT(DISTINCT) keeps whole rows until it
-  -- has counted. So things are made distinct first, and counted before the totals below and not beside them: what is
-  -- read several times is computed on its own.
+  -- has counted. So things are made distinct first.
   SELECT w.principal AS counted, 'key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
   FROM touched_keys AS w
   GROUP BY w.principal

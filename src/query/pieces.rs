@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 const HOUR: i64 = 3_600;
 
-/// Rows of other tables than `events` that one piece may have for two rows of `events`: theirs are shorter.
-const OTHER_ROWS: u64 = 3;
+/// Rows of other tables than `events` that one piece may have for four rows of `events`: theirs are shorter.
+const OTHER_ROWS: u64 = 5;
 
 /// The column that tells a row's grant.
 const GRANT: &str = "grant_id";
@@ -34,9 +34,6 @@ const BEGINNINGS: [u64; 2] = [3, 12];
 /// With more pieces than this between principals, keys or resources, large tables are dealt out to files once instead of being
 /// read anew for each piece.
 const MANY_PIECES: usize = 4;
-
-/// How many pieces' rows of another table than `events` are read at once when it is dealt out.
-const STRETCH: u64 = 2;
 
 /// Rows of one value that are looked at for each piece, to see where it can be cut further.
 const SAMPLES: u64 = 64;
@@ -79,7 +76,7 @@ impl Table {
         match self.column {
             GRANT => (piece_rows / GRANTS).max(1),
             _ if self.name == "events" => piece_rows,
-            _ => (piece_rows * OTHER_ROWS / 2).max(1),
+            _ => (piece_rows * OTHER_ROWS / 4).max(1),
         }
     }
 
@@ -309,7 +306,7 @@ impl Session {
     fn stretches_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
         let piece_rows = self.settings.piece_rows.max(1);
         if table.name != "events" {
-            let stretches = rows_at_once(table.rows, table.limit(piece_rows) * STRETCH);
+            let stretches = rows_at_once(table.rows, table.limit(piece_rows) );
             return Ok(stretches.map(|rows| vec![table.part(rows)]).collect());
         }
         let days: BTreeMap<i64, u64> = self.bucket_counts("events", "event_epoch", DAY)?.into_iter().collect();

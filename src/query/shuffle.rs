@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows that wait in memory for their files, all piles together. They can have a kilobyte each.
-const WAITING: usize = 100_000;
+const WAITING: usize = 60_000;
 
 /// Rows handed over by the engine at once.
 const BATCH: usize = 16 << 10;
