@@ -306,7 +306,7 @@ impl Session {
     fn stretches_of(&mut self, table: &Table) -> Result<Vec<Piece>> {
         let piece_rows = self.settings.piece_rows.max(1);
         if table.name != "events" {
-            let stretches = rows_at_once(table.rows, table.limit(piece_rows) );
+            let stretches = rows_at_once(table.rows, table.limit(piece_rows));
             return Ok(stretches.map(|rows| vec![table.part(rows)]).collect());
         }
         let days: BTreeMap<i64, u64> = self.bucket_counts("events", "event_epoch", DAY)?.into_iter().collect();
