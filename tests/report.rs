@@ -9,7 +9,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use keytrail::query::run::{Session, Settings};
-use keytrail::report::{self, Source};
+use keytrail::report::{Source, render};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,7 +42,7 @@ fn analyze(logs: &Path, case: &Path) {
     assert!(matches!(ran.status.code(), Some(0 | 2)), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
-fn report_of(case: &Path) -> String {
+fn report(case: &Path) -> String {
     std::fs::read_to_string(case.join("report.html")).unwrap()
 }
 
@@ -130,7 +130,7 @@ fn hostile_texts_are_no_markup() {
     hostile_logs(&logs);
     let case = folder.path().join("case");
     analyze(&logs, &case);
-    let html = report_of(&case);
+    let html = report(&case);
     assert!(html.contains("&lt;script&gt;window.hostile"), "the texts are in the report");
     let tags = tags(&html);
     let bad: Vec<&&str> = tags
@@ -152,11 +152,11 @@ fn the_same_case_gives_the_same_report() {
     let folder = TempDir::new().unwrap();
     let case = folder.path().join("case");
     analyze(&root().join("sample-logs"), &case);
-    let first = report_of(&case);
+    let first = report(&case);
     let manifest = std::fs::read(case.join("manifest.json")).unwrap();
     let again = keytrail().args(["report", "-q", "--case"]).arg(&case).args(["--jobs", "1"]).output().unwrap();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
-    assert!(first == report_of(&case), "made again, with one thread, it differs");
+    assert!(first == report(&case), "made again, with one thread, it differs");
     assert!(manifest == std::fs::read(case.join("manifest.json")).unwrap(), "made again, it changes no manifest");
     let checked = keytrail().args(["manifest", "check", "-q"]).arg(&case).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
@@ -164,7 +164,7 @@ fn the_same_case_gives_the_same_report() {
     let settings = Settings { piece_rows: 5, ..Settings::default() };
     let mut session = Session::open(&case, settings).unwrap();
     let source = Source { case: &case, name: "case", is_inside: true };
-    assert!(first == report::render(&mut session, source).unwrap(), "made of small pieces, it differs");
+    assert!(first == render(&mut session, source).unwrap(), "made of small pieces, it differs");
     let outside = folder.path().join("annex.html");
     let make = |force: bool| {
         let mut command = keytrail();
@@ -195,6 +195,27 @@ fn the_same_case_gives_the_same_report() {
         "a later report is part of the case: {}",
         String::from_utf8_lossy(&checked.stdout)
     );
+}
+
+#[test]
+fn an_act_is_shown_with_its_own_record_and_not_with_another_of_the_same_id() {
+    let folder = TempDir::new().unwrap();
+    let logs = folder.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let tagging = json!({"keyId": KEY, "tags": [{"tagKey": "team", "tagValue": "a"}]});
+    let mut records: Vec<Value> = (0..26).map(|n| record(n, "TagResource", KEY, &tagging, "operator")).collect();
+    // Refused calls come after the 25 that succeeded, so the first record is left out and the second, with its id, is not.
+    set(&mut records[0], "errorCode", "AccessDeniedException");
+    let id = records[0]["eventID"].clone();
+    records[1]["eventID"] = id;
+    std::fs::write(logs.join("a.json"), json!({"Records": records}).to_string()).unwrap();
+    let case = folder.path().join("case");
+    analyze(&logs, &case);
+    let html = report(&case);
+    let acts: Vec<&str> = html.split("<details class=\"act\">").skip(1).collect();
+    assert_eq!(acts.len(), 50, "25 acts of the key and 25 of the principal");
+    let is_ok = |act: &&&str| act.lines().nth(1).unwrap().contains("<strong>TagResource</strong> ok ");
+    assert_eq!(acts.iter().filter(is_ok).count(), 50, "the refused one is not among them");
 }
 
 /// Keys in the large case. Each gives at least two findings.
@@ -254,7 +275,7 @@ fn a_browser_finds_nothing_wrong() {
         analyze(&logs, &case);
         case
     });
-    let html = report_of(&large);
+    let html = report(&large);
     assert!(html.len() < 15_000_000, "{} bytes", html.len());
     let manifest: Value = serde_json::from_slice(&std::fs::read(large.join("manifest.json")).unwrap()).unwrap();
     let findings: u64 = manifest["findings"].as_object().unwrap().values().filter_map(Value::as_u64).sum();

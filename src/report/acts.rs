@@ -25,17 +25,20 @@ pub(super) struct Acts {
     pub(super) note: String,
 }
 
+/// What tells a record from others with its id: time in seconds since 1970-01-01 UTC; subject, id, operation and outcome.
+type Name = (i64, [String; 4]);
+
 /// Which acts are shown, by subject: service grants last, because services make them by the thousand. One more of each is
 /// named when there are more.
 fn chosen(kind: Kind) -> String {
     let (column, chosen) = (kind.column(), kind.chosen());
     format!(
-        "WITH told AS (SELECT x.{column} AS subject, x.event_id, x.event_epoch, CASE WHEN x.action_class = 'grant' AND \
+        "WITH told AS (SELECT x.{column} AS subject, x.event_id, x.event_epoch, x.event_name, x.outcome, CASE WHEN x.action_class = 'grant' AND \
          COALESCE(x.is_service_grant, FALSE) THEN 3 WHEN x.action_class = 'grant' THEN 2 WHEN x.outcome = 'ok' THEN 0 ELSE \
          1 END AS place FROM admin_events AS x JOIN {chosen} AS c ON c.{column} = x.{column}), \
-         ranked AS (SELECT t.subject, t.event_id, t.event_epoch, CAST(ROW_NUMBER() OVER (PARTITION BY t.subject ORDER BY \
+         ranked AS (SELECT t.subject, t.event_id, t.event_epoch, t.event_name, t.outcome, CAST(ROW_NUMBER() OVER (PARTITION BY t.subject ORDER BY \
          t.place, t.event_epoch, t.event_id) AS BIGINT) AS row_no FROM told AS t) \
-         SELECT r.subject, r.event_id, r.event_epoch, r.row_no FROM ranked AS r WHERE r.row_no <= {} \
+         SELECT r.subject, r.event_id, r.event_epoch, r.event_name, r.outcome, r.row_no FROM ranked AS r WHERE r.row_no <= {} \
          ORDER BY subject, event_epoch, event_id",
         ACTS + 1
     )
@@ -53,21 +56,24 @@ pub(super) fn read(
     let is_shown = |row: &&Row<'_>| row.number("row_no") <= ACTS as i64;
     let ids: HashSet<String> =
         by_subject.values().flatten().filter(is_shown).map(|row| row.raw("event_id").to_owned()).collect();
-    // An id can stand for several records: they are taken one after the other.
-    let mut records: HashMap<(String, String), VecDeque<Act>> = HashMap::new();
+    // An id can stand for several records: they are told apart by what is known of each, and else taken one after the other.
+    let mut records: HashMap<Name, VecDeque<Act>> = HashMap::new();
     asked.rows_of_events("admin_events", &ids, |event| {
         let subject = match kind {
             Kind::Key => &event.key_arn,
             Kind::Principal => &event.principal,
         };
-        let of = [subject, &event.event_id].map(|text| text.as_deref().unwrap_or_default().to_owned());
-        records.entry(of.into()).or_default().push_back(act(event, kind, subjects, evidence));
+        let texts = [subject, &event.event_id, &event.event_name, &event.outcome];
+        let name =
+            (event.event_epoch.unwrap_or_default(), texts.map(|text| text.as_deref().unwrap_or_default().to_owned()));
+        records.entry(name).or_default().push_back(act(event, kind, subjects, evidence));
     });
     let mut out = BTreeMap::new();
     for (subject, rows) in &by_subject {
         let mut found = Acts::default();
         for row in rows.iter().filter(is_shown) {
-            let records = records.get_mut(&["subject", "event_id"].map(|name| row.raw(name).to_owned()).into());
+            let texts = ["subject", "event_id", "event_name", "outcome"].map(|name| row.raw(name).to_owned());
+            let records = records.get_mut(&(row.number("event_epoch"), texts));
             found.acts.extend(records.and_then(VecDeque::pop_front));
         }
         if rows.len() > ACTS {
