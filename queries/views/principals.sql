@@ -61,6 +61,8 @@ WITH principal_rows AS (
   FROM principal_days AS a
   GROUP BY a.principal
 ), touched_keys AS (
+  -- A service's principal can name another resource in each of its calls, and COUNT(DISTINCT) keeps whole rows until it
+  -- has counted. So things are made distinct first.
   SELECT b.principal, b.key_arn, MAX(b.is_use) AS is_used
   FROM principal_rows AS b
   WHERE b.key_arn IS NOT NULL
@@ -86,57 +88,29 @@ WITH principal_rows AS (
   FROM principal_rows AS g
   WHERE g.access_key_id IS NOT NULL
   GROUP BY g.principal, g.access_key_id
-), thing_counts AS (
-  -- A service's principal can name another resource in each of its calls, and COUNT(DISTINCT) keeps whole rows until it
-  -- has counted. So things are made distinct first.
-  SELECT w.principal AS counted, 'key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+), key_counts AS (
+  SELECT
+    w.principal AS key_principal,
+    CAST(COUNT(*) AS BIGINT) AS key_count,
+    CAST(SUM(w.is_used) AS BIGINT) AS used_key_count
   FROM touched_keys AS w
   GROUP BY w.principal
-  UNION ALL
-  SELECT v.principal AS counted, 'used key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
-  FROM touched_keys AS v
-  WHERE v.is_used = 1
-  GROUP BY v.principal
-  UNION ALL
-  SELECT q.principal AS counted, 'resource' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+), resource_counts AS (
+  SELECT q.principal AS resource_principal, CAST(COUNT(*) AS BIGINT) AS resource_count
   FROM used_resources AS q
   GROUP BY q.principal
-  UNION ALL
-  SELECT y.principal AS counted, 'address' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+), address_counts AS (
+  SELECT y.principal AS address_principal, CAST(COUNT(*) AS BIGINT) AS source_ip_count
   FROM addresses AS y
   GROUP BY y.principal
-  UNION ALL
-  SELECT z.principal AS counted, 'network' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+), network_counts AS (
+  SELECT z.principal AS network_principal, CAST(COUNT(*) AS BIGINT) AS network_count
   FROM networks AS z
   GROUP BY z.principal
-  UNION ALL
-  SELECT j.principal AS counted, 'access key' AS thing, CAST(COUNT(*) AS BIGINT) AS thing_count
+), access_key_counts AS (
+  SELECT j.principal AS access_principal, CAST(COUNT(*) AS BIGINT) AS access_key_count
   FROM access_keys AS j
   GROUP BY j.principal
-), key_counts AS (
-  SELECT ka.counted AS key_principal, ka.thing_count AS key_count
-  FROM thing_counts AS ka
-  WHERE ka.thing = 'key'
-), used_key_counts AS (
-  SELECT kb.counted AS used_key_principal, kb.thing_count AS used_key_count
-  FROM thing_counts AS kb
-  WHERE kb.thing = 'used key'
-), resource_counts AS (
-  SELECT kc.counted AS resource_principal, kc.thing_count AS resource_count
-  FROM thing_counts AS kc
-  WHERE kc.thing = 'resource'
-), address_counts AS (
-  SELECT kd.counted AS address_principal, kd.thing_count AS source_ip_count
-  FROM thing_counts AS kd
-  WHERE kd.thing = 'address'
-), network_counts AS (
-  SELECT ke.counted AS network_principal, ke.thing_count AS network_count
-  FROM thing_counts AS ke
-  WHERE ke.thing = 'network'
-), access_key_counts AS (
-  SELECT kf.counted AS access_principal, kf.thing_count AS access_key_count
-  FROM thing_counts AS kf
-  WHERE kf.thing = 'access key'
 ), home AS (
   SELECT h.account_id AS home_id FROM home_accounts AS h
 )
@@ -159,7 +133,7 @@ SELECT
   t.denied_count,
   t.dry_run_count,
   COALESCE(k.key_count, 0) AS key_count,
-  COALESCE(m.used_key_count, 0) AS used_key_count,
+  COALESCE(k.used_key_count, 0) AS used_key_count,
   COALESCE(u.resource_count, 0) AS resource_count,
   COALESCE(s.source_ip_count, 0) AS source_ip_count,
   COALESCE(n.network_count, 0) AS network_count,
@@ -167,7 +141,6 @@ SELECT
   t.first_source_ip
 FROM principal_totals AS t
 LEFT JOIN key_counts AS k ON k.key_principal = t.principal
-LEFT JOIN used_key_counts AS m ON m.used_key_principal = t.principal
 LEFT JOIN resource_counts AS u ON u.resource_principal = t.principal
 LEFT JOIN address_counts AS s ON s.address_principal = t.principal
 LEFT JOIN network_counts AS n ON n.network_principal = t.principal

@@ -74,7 +74,7 @@ pub(super) fn by_principal(
     let names: BTreeSet<String> = findings.suspects().into_iter().chain(subjects.principals.iter().cloned()).collect();
     asked.register("report_exposed", "principal", &names.into_iter().collect::<Vec<_>>())?;
     let cuts = [Partition::PrincipalResource, Partition::PrincipalKey];
-    Ok(kinds(asked, "report_exposed", "x.principal AS subject, x.context_class", cuts))
+    Ok(kinds(asked, "report_exposed", "x.principal, x.context_class", cuts))
 }
 
 /// The kinds of data of all principals in the table `chosen` together.
@@ -83,24 +83,23 @@ fn of_all(asked: &mut Asked<'_>, chosen: &str) -> Kinds {
     kinds(asked, chosen, "x.context_class", cuts).remove("").unwrap_or_default()
 }
 
-/// Adds up pieces of `exposure` by `group`: first such that have no resource in common, then such that have no key in common.
+/// Adds up pieces of `exposure` by the columns `group`, by principal or under an empty name: first such that have no resource in common, then such that have no key in common.
 /// A single piece with all of what one principal could open would have to hold the names of it all at once.
 fn kinds(asked: &mut Asked<'_>, chosen: &str, group: &str, cuts: [Partition; 2]) -> BTreeMap<String, Kinds> {
-    let names = group.replace(" AS subject", "");
     let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
     for (sums, partition) in [SUMS, KEYS].into_iter().zip(cuts) {
         let sql = format!(
-            "SELECT {group}, {sums} FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal GROUP BY {names} \
+            "SELECT {group}, {sums} FROM exposure AS x JOIN {chosen} AS c ON c.principal = x.principal GROUP BY {group} \
              ORDER BY context_class"
         );
         for row in asked.rows_in_pieces("exposure", partition, &sql).iter() {
-            let name = [row.raw("subject"), row.raw("context_class")].map(str::to_owned);
+            let name = [row.raw("principal"), row.raw("context_class")].map(str::to_owned);
             totals.entry(name.into()).or_default().add(&row);
         }
     }
     let mut kinds: BTreeMap<String, Kinds> = BTreeMap::new();
-    for ((subject, class), total) in totals {
-        kinds.entry(subject).or_default().push((class, total));
+    for ((principal, class), total) in totals {
+        kinds.entry(principal).or_default().push((class, total));
     }
     for kinds in kinds.values_mut() {
         // Stable: among equals the class decides.
